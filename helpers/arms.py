@@ -1,0 +1,182 @@
+"""Measure one arm of a study: its score with intervals, its bytes, its zeros; and put a run's arms into a record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from helpers import environment, latency, models, profiles, records, scores, storage, tasks
+from helpers.artifacts import Node
+from helpers.compress import pruning, quantization
+from helpers.compress.chain import Chain, Step
+from helpers.labels import ARMS
+
+__all__ = ["floor", "measure", "record", "results_folder", "rows", "shape", "shape_model", "speed"]
+
+
+def results_folder(profile: str) -> Path:
+    """Return where a profile's records lie."""
+    return profiles.ROOT / "results" / profile / "records"
+
+
+def _bare(
+    name: str, model: nn.Module, chain: str, *, title: str | None = None, compressed: bool = False
+) -> dict[str, Any]:
+    """An arm with what can be told from the weights alone."""
+    return {
+        "arm": name,
+        "title": title or ARMS[name],
+        "chain": chain,
+        "parameter": None,
+        "scores": None,
+        "n": None,
+        "heldout_scores": None,
+        "versus": None,
+        "retention": None,
+        "predictions": None,
+        **storage.count(model),
+        "bytes": storage.size(model, compressed=compressed),
+        "sparsity": None,
+        "latency": None,
+    }
+
+
+def shape(name: str) -> dict[str, Any]:
+    """Measure a published shape with random weights: `bert_base_shape`, `tinybert_shape` or `tinybert_shape_int8`."""
+    return _bare(name, shape_model(name), "random weights" + (" > int8" if name.endswith("int8") else ""))
+
+
+def shape_model(name: str) -> nn.Module:
+    """Build the model of `shape`."""
+    model = models.shaped("bert-base" if name.startswith("bert") else "tinybert")
+    return quantization.quantize(model) if name.endswith("int8") else model
+
+
+def measure(
+    chain: Chain,
+    name: str,
+    model: Node,
+    *steps: Step,
+    described: str,
+    title: str | None = None,
+    versus: tuple[str, Node, tuple[Step, ...]] | None = None,
+    parameter: Mapping[str, Any] | None = None,
+    heldout: bool = False,
+    compressed: bool = False,
+) -> dict[str, Any]:
+    """Measure one arm on the validation split: metrics with intervals, the paired difference to `versus`, bytes, zeros.
+
+    `described` is the chain in words, `versus` = (arm, node, steps) names the model to compare with on the same rows.
+    `heldout` adds the score on the held-out rows, `compressed` the bytes after gzip.
+    """
+    task, labels = chain.recipe.task, chain.data.labels("validation")
+    metric = scores.main_metric(task)
+    predicted = scores.predictions(task, chain.logits(model, *steps))
+    loaded = chain.load(model, *steps)
+    arm = _bare(name, loaded, described, title=title, compressed=compressed)
+    arm["scores"] = {
+        each: scores.interval(task, predicted, labels, metric=each)._asdict() for each in scores.TASK_METRICS[task]
+    }
+    arm["n"] = len(labels)
+    arm["parameter"] = dict(parameter) if parameter else None
+    arm["heldout_scores"] = chain.score(model, *steps, split="heldout") if heldout else None
+    if versus:
+        other, other_model, other_steps = versus
+        reference = scores.predictions(task, chain.logits(other_model, *other_steps))
+        value, low, high = scores.paired(task, predicted, reference, labels)
+        arm["versus"] = {"arm": other, "difference": value, "low": low, "high": high}
+    teacher = scores.score(task, scores.predictions(task, chain.logits(chain.teacher)), labels)[metric]
+    arm["retention"] = scores.retention(arm["scores"][metric]["value"], teacher, floor(chain))
+    stored = chain.prediction(model, *steps)
+    arm["predictions"] = {"artifact": stored.key, "sha256": chain.store.checksum(stored, "logits.npy")}
+    if pruning.pool(loaded) and not quantization.quantized_layers(loaded):
+        arm["sparsity"] = pruning.sparsity(loaded)
+    return arm
+
+
+def floor(chain: Chain) -> float:
+    """Return the main metric of the majority or mean predictor on the validation split."""
+    return scores.floor_score(chain.recipe.task, chain.data.labels("train"), chain.data.labels("validation"))
+
+
+def rows(chain: Chain) -> list[dict[str, list[int]]]:
+    """Return the validation split's rows as tokens, not padded."""
+    words = models.tokenizer(chain.store.path(chain.student))
+    return list(tasks.encode(chain.data.validation, chain.data.task, words, max_length=chain.recipe.max_length))
+
+
+def speed(
+    chain: Chain, arms: Sequence[dict[str, Any]], built: Mapping[str, nn.Module], *, baseline: str
+) -> dict[str, Any]:
+    """Time models side by side on the validation rows; fill in each arm's `latency` and return the common setup."""
+    recipe = chain.recipe
+    inputs = rows(chain)
+    measured = latency.measure(
+        built,
+        inputs,
+        padded_length=max(len(row["input_ids"]) for row in inputs),
+        threads=recipe.latency_threads,
+        repeats=recipe.latency_repeats,
+        max_batches=recipe.latency_max_batches,
+        blocks=recipe.latency_blocks,
+        baseline=baseline,
+    )
+    for arm in arms:
+        arm["latency"] = measured["arms"].get(arm["arm"])
+    return measured["setup"]
+
+
+def _portable(value: Any) -> Any:
+    """Reduce a folder of this machine to its name: a record says what was read, not where somebody keeps it."""
+    return Path(value).name if isinstance(value, str) and Path(value).is_dir() else value
+
+
+def record(
+    chain: Chain,
+    notebook: str,
+    arms: Sequence[Mapping[str, Any]],
+    *,
+    parameters: Mapping[str, Any],
+    began: float,
+    latency_setup: Mapping[str, Any] | None = None,
+    curves: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a run's record and return its file. `began` is `time.monotonic()` at the run's start."""
+    recipe = chain.recipe
+    published = [
+        {"role": role, "name": s.name, "source": s.source, "revision": s.revision, "sha256": s.fingerprint}
+        for role, s in chain.sources.items()
+    ]
+    built = {
+        "role": "language_model",
+        "name": "made here from text",
+        "source": "built",
+        "revision": None,
+        "sha256": None,
+    }
+    return records.write(
+        {
+            "schema": 1,
+            "notebook": notebook,
+            "profile": recipe.profile,
+            "task": recipe.task,
+            "seed": recipe.seed,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "parameters": {name: _portable(value) for name, value in parameters.items()},
+            "data": chain.data.describe(),
+            "models": published or [built],
+            "code": environment.git_state(profiles.ROOT, ignore=["results", "figures"]),
+            "environment": environment.describe(),
+            "metrics": list(scores.TASK_METRICS[recipe.task]),
+            "floor": floor(chain),
+            "arms": list(arms),
+            "latency_setup": dict(latency_setup) if latency_setup else None,
+            "curves": dict(curves) if curves else None,
+            "seconds": round(time.monotonic() - began, 1),
+        },
+        results_folder(recipe.profile),
+    )

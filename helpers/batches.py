@@ -1,0 +1,67 @@
+"""Token rows as padded batches, and which of them to measure."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from helpers.environment import InputError
+
+__all__ = ["FIELDS", "Batch", "Rows", "check_rows", "pad", "schedule", "spread"]
+
+FIELDS = ("input_ids", "token_type_ids", "attention_mask")
+Rows = Sequence[Mapping[str, list[int]]]
+
+
+class Batch(NamedTuple):
+    """The inputs of one forward pass, its examples and its tokens."""
+
+    inputs: dict[str, Tensor]
+    examples: int
+    tokens: int  # padding included
+
+
+def check_rows(dataset: Rows, padded_length: int) -> None:
+    """Raise InputError unless each row has the three fields, equally long and up to `padded_length`."""
+    if not len(dataset):
+        raise InputError("There is no example to measure on: give a set with one row or more.")
+    for index, row in enumerate(dataset):
+        missing = [field for field in FIELDS if field not in row]
+        if missing:
+            raise InputError(f"Row {index} of the set has no {', '.join(missing)}: tokenize the set first.")
+        lengths = {len(row[field]) for field in FIELDS}
+        if len(lengths) > 1 or not 0 < max(lengths) <= padded_length:
+            raise InputError(
+                f"Row {index} of the set has fields of {sorted(lengths)} tokens: they must be equally long, "
+                f"and from 1 to padded_length = {padded_length}."
+            )
+
+
+def pad(rows: Rows, length: int | None, pad_id: int, where: torch.device) -> Batch:
+    """Return the rows as one batch, `[B, T]`, padded to `length` or to their longest."""
+    width = length or max(len(row["input_ids"]) for row in rows)
+    fill = {"input_ids": pad_id, "token_type_ids": 0, "attention_mask": 0}
+    inputs = {}
+    for field, filler in fill.items():
+        padded = [[*row[field], *[filler] * (width - len(row[field]))] for row in rows]
+        inputs[field] = torch.tensor(padded).to(where)
+    return Batch(inputs, len(rows), len(rows) * width)
+
+
+def spread(n: int, k: int) -> list[int]:
+    """Return `k` indexes spread evenly over `range(n)`, the same one again where `k > n`."""
+    return np.linspace(0, n - 1, k).round().astype(int).tolist()
+
+
+def schedule(own: list[Batch], chosen: Sequence[int], repeats: int) -> list[int]:
+    """Return the order in which batches are timed: all that were chosen, and `repeats` full ones at least."""
+    order, full = [], 0
+    for index in itertools.cycle(chosen):
+        if len(order) >= len(chosen) and full >= repeats:
+            return order
+        order.append(int(index))
+        full += own[index].examples == own[0].examples
+    return order

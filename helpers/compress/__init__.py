@@ -1,0 +1,1 @@
+"""One module per compression method, and `chain`, which puts them in order."""

@@ -1,0 +1,239 @@
+"""Chains: which steps make which model. Every model of the study is named here, once, and built when asked for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from helpers import hub, models, scores, tasks
+from helpers.artifacts import Node, Store, node, step
+from helpers.compress import distillation, pruning, quantization
+from helpers.environment import InputError, device, precision
+from helpers.pretraining import pretrain
+from helpers.profiles import Recipe
+from helpers.training import Training, fine_tune, logits_of
+
+__all__ = ["REPORTED_RANGE", "Chain", "apply", "bring", "predict"]
+
+# Steps that take seconds are applied when a model is used; the others are stored as artifacts.
+Step = tuple[str, float] | tuple[str]
+REPORTED_RANGE = (0.1, 0.2, 0.3, 0.4)
+
+
+def apply(model: nn.Module, steps: Sequence[Step]) -> nn.Module:
+    """Apply quick steps in order to a copy of a model: `("prune", amount)`, `("int8",)`.
+
+    Raises `InputError` for an unknown step, or one that cannot follow what came before.
+    """
+    for name, *values in steps:
+        if quantization.quantized_layers(model):
+            raise InputError(f"Step {name!r} cannot follow int8: the weights are no longer floats; put it before.")
+        if name == "prune":
+            model = pruning.prune(model, *values)
+        elif name == "int8":
+            model = quantization.quantize(model)
+        else:
+            raise InputError(f"There is no step {name!r}; quick steps are prune and int8.")
+    return model
+
+
+@step(version=1)
+def bring(folder: Path, *, source: hub.Source, task: str, head: bool, seed: int = 0) -> None:
+    """Copy a published checkpoint into the store as a task's classifier: with its own head, in order, or a new one."""
+    known = tasks.TASKS[task]
+    checkpoint = models.read(source.folder)
+    model = models.classifier(checkpoint, outputs=known.outputs, seed=seed, labels=known.labels, head=head)
+    models.save(model, models.tokenizer(source.folder), folder)
+
+
+@step(version=1)
+def predict(
+    folder: Path, *, model: Path, steps: Sequence[Step], data: tasks.TaskData, split: str, max_length: int
+) -> None:
+    """Store the float32 logits (n, C) of a model, after quick steps, on a split."""
+    changed = apply(models.load(model), steps)
+    rows = tasks.encode(getattr(data, split), data.task, models.tokenizer(model), max_length=max_length)
+    on = None if not quantization.quantized_layers(changed) else "cpu"
+    np.save(folder / "logits.npy", logits_of(changed, rows, on=on))
+
+
+class Chain:
+    """The study's models for one recipe: a tree whose common beginnings are built once.
+
+    language model > fine-tune (teacher); student start > control; student start > intermediate > prediction (student);
+    student > prune, int8.
+    """
+
+    def __init__(self, recipe: Recipe, *, store: Store | None = None) -> None:
+        self.recipe, self.store = recipe, store or Store()
+        # a student's epochs all count for the control too: the same start, rows and number of steps, only no teacher
+        self.control_epochs = recipe.intermediate_epochs + recipe.prediction_epochs
+
+    @functools.cached_property
+    def data(self) -> tasks.TaskData:
+        """The task's rows."""
+        return tasks.load(self.recipe.task, data=self.recipe.data)
+
+    def training(self, *, epochs: int, learning_rate: float) -> Training:
+        """The recipe's training settings, with what the stage sets itself."""
+        recipe = self.recipe
+        return Training(
+            epochs=epochs,
+            learning_rate=learning_rate,
+            batch_size=recipe.batch_size,
+            warmup_fraction=recipe.warmup_fraction,
+            weight_decay=recipe.weight_decay,
+            precision=precision(recipe.precision),
+            device=device().type,
+            seed=recipe.seed,
+        )
+
+    @functools.cached_property
+    def sources(self) -> dict[str, hub.Source]:
+        """Published checkpoints in use, by role, located and checked but not yet loaded."""
+        recipe = self.recipe
+        wanted = {"teacher": recipe.teacher, "student": recipe.student_start}
+        published = {role: name for role, name in wanted.items() if name not in ("fine-tuned", "random", "embeddings")}
+        if len(published) < 2 and recipe.language_model != "built":
+            published["language_model"] = recipe.language_model
+        checks = {"language_model": recipe.language_model_sha256}
+        return {role: hub.locate(name, sha256=checks.get(role)) for role, name in published.items()}
+
+    @functools.cached_property
+    def language_model(self) -> Node:
+        """The pretrained encoder, before any task. One per profile: its seed is 0 whatever the run's."""
+        recipe = self.recipe
+        if "language_model" in self.sources:
+            return node(bring, source=self.sources["language_model"], task="sst2", head=False)
+        if recipe.text is None:
+            raise InputError("A language model that is built here needs text; give text=... a folder or 'generated'.")
+        training = self.training(epochs=1, learning_rate=recipe.pretraining_learning_rate)
+        return node(
+            pretrain,
+            text=tasks.load_text(recipe.text),
+            shape=recipe.language_model_shape,
+            vocabulary_size=recipe.vocabulary_size,
+            steps=recipe.pretraining_steps,
+            training=replace(training, batch_size=recipe.pretraining_batch_size, seed=0),
+            max_length=recipe.max_length,
+        )
+
+    @functools.cached_property
+    def teacher(self) -> Node:
+        """The fine-tuned baseline that the student copies."""
+        recipe = self.recipe
+        if "teacher" in self.sources:
+            return node(bring, source=self.sources["teacher"], task=recipe.task, head=True)
+        start = self.language_model
+        if recipe.nli_epochs and recipe.nli:
+            pairs = tasks.load_nli(recipe.nli)
+            start = self._fine_tuned(start, pairs, recipe.nli_epochs, recipe.teacher_learning_rate)
+        return self._fine_tuned(start, self.data, recipe.teacher_epochs, recipe.teacher_learning_rate)
+
+    def _fine_tuned(self, start: Node, data: tasks.TaskData, epochs: int, learning_rate: float) -> Node:
+        training = self.training(epochs=epochs, learning_rate=learning_rate)
+        return node(fine_tune, start=start, data=data, training=training, max_length=self.recipe.max_length)
+
+    @functools.cached_property
+    def start(self) -> Node:
+        """The student before any training."""
+        recipe = self.recipe
+        if "student" in self.sources:
+            return node(bring, source=self.sources["student"], task=recipe.task, head=False, seed=recipe.seed)
+        return node(
+            distillation.start_student,
+            start=recipe.student_start,
+            language_model=self.language_model,
+            shape=recipe.student_shape,
+            task=recipe.task,
+            seed=recipe.seed,
+        )
+
+    @functools.cached_property
+    def control(self) -> Node:
+        """The student's shape and start, trained on the labels for as many steps: what distillation must beat."""
+        return self._fine_tuned(self.start, self.data, self.control_epochs, self.recipe.prediction_learning_rate)
+
+    @functools.cached_property
+    def intermediate(self) -> Node:
+        """The student after it has copied the teacher's embeddings, hidden states and attention."""
+        recipe = self.recipe
+        training = self.training(epochs=recipe.intermediate_epochs, learning_rate=recipe.intermediate_learning_rate)
+        return self._distilled(self.start, "intermediate", training, layers=recipe.layer_map)
+
+    @functools.cached_property
+    def student(self) -> Node:
+        """The distilled student: intermediate, then prediction."""
+        recipe = self.recipe
+        training = self.training(epochs=recipe.prediction_epochs, learning_rate=recipe.prediction_learning_rate)
+        return self._distilled(self.intermediate, "prediction", training, temperature=recipe.temperature)
+
+    def _distilled(self, student: Node, stage: str, training: Training, **method: object) -> Node:
+        # only what a stage uses: another temperature must not cost another intermediate stage
+        return node(
+            distillation.distil,
+            teacher=self.teacher,
+            student=student,
+            data=self.data,
+            stage=stage,
+            training=training,
+            max_length=self.recipe.max_length,
+            **method,
+        )
+
+    def recovered(self, amount: float) -> Node:
+        """The student pruned and then trained for a while under held masks."""
+        recipe = self.recipe
+        training = self.training(epochs=recipe.recovery_epochs, learning_rate=recipe.prediction_learning_rate)
+        return node(
+            pruning.recover,
+            model=self.student,
+            amount=amount,
+            data=self.data,
+            training=training,
+            max_length=recipe.max_length,
+        )
+
+    def load(self, model: Node, *steps: Step) -> nn.Module:
+        """Build or find a model and apply quick steps to it."""
+        return apply(models.load(self.store.path(model)), steps)
+
+    def prediction(self, model: Node, *steps: Step, split: str = "validation") -> Node:
+        """Name the stored logits of a model on a split."""
+        return node(
+            predict,
+            model=model,
+            steps=list(steps),
+            data=self.data,
+            split=split,
+            max_length=self.recipe.max_length,
+        )
+
+    def logits(self, model: Node, *steps: Step, split: str = "validation") -> np.ndarray:
+        """Return logits (n, C), float32, from the store or computed now."""
+        path = self.store.path(self.prediction(model, *steps, split=split))
+        return np.load(path / "logits.npy", allow_pickle=False)
+
+    def score(self, model: Node, *steps: Step, split: str = "validation") -> dict[str, float]:
+        """Return the task's metrics of a model on a split."""
+        task = self.recipe.task
+        predicted = scores.predictions(task, self.logits(model, *steps, split=split))
+        return scores.score(task, predicted, self.data.labels(split))
+
+    def check_teacher(self) -> None:
+        """Stop with `RunError` if the teacher does not beat its floor on held-out rows by two standard errors."""
+        task = self.recipe.task
+        predicted = scores.predictions(task, self.logits(self.teacher, split="heldout"))
+        labels = self.data.labels("heldout")
+        scores.check_teacher(task, predicted, labels, scores.floor_score(task, self.data.labels("train"), labels))
+
+    def chosen_amount(self) -> float:
+        """Return the pruning amount of the report's range with the best held-out score; of equal ones the larger."""
+        metric = scores.main_metric(self.recipe.task)
+        found = {a: self.score(self.student, ("prune", a), split="heldout")[metric] for a in REPORTED_RANGE}
+        return max(found, key=lambda amount: (found[amount], amount))

@@ -1,0 +1,88 @@
+"""Global magnitude pruning of the report's pool of weights, and training under held masks."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.utils import prune as torch_prune
+
+from helpers import models, tasks
+from helpers.artifacts import step
+from helpers.environment import InputError
+from helpers.training import Training, fit, task_loss, write_curve
+
+__all__ = ["masks", "pool", "prune", "recover", "sparsity"]
+
+
+def pool(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return the report's pool: query, key, value, dense and LayerNorm of every attention module, and all embeddings.
+
+    Feed-forward layers, the pooler, the classifier and all biases are not in it (report, section 4.4).
+    """
+    attention = ("attention.self.query", "attention.self.key", "attention.self.value")
+    attention += ("attention.output.dense", "attention.output.LayerNorm")
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Embedding) or name.endswith(attention)
+    ]
+
+
+def prune(model: nn.Module, amount: float) -> nn.Module:
+    """Return a copy whose pool has its `amount` (0 to 1) smallest weights, by absolute value over all modules, zeroed.
+
+    Raises `InputError` if the amount is outside 0 to 1.
+    """
+    if not 0 <= amount <= 1:
+        raise InputError(f"A pruning amount is a share of the weights, from 0 to 1, not {amount}.")
+    model = copy.deepcopy(model)
+    targets = [(module, "weight") for _, module in pool(model)]
+    torch_prune.global_unstructured(targets, pruning_method=torch_prune.L1Unstructured, amount=float(amount))
+    for module, name in targets:
+        torch_prune.remove(module, name)
+    return model
+
+
+def sparsity(model: nn.Module) -> dict[str, object]:
+    """Return the share of zeros, 0 to 1: in the `pool`, in the whole `model`, and per module of the pool (`layers`)."""
+    weights = {name: module.weight for name, module in pool(model)}
+    zeros = sum(int((weight == 0).sum()) for weight in weights.values())
+    everything = list(model.parameters())
+    return {
+        "pool": zeros / sum(weight.numel() for weight in weights.values()),
+        "model": sum(int((p == 0).sum()) for p in everything) / sum(p.numel() for p in everything),
+        "layers": {name: float((weight == 0).float().mean()) for name, weight in weights.items()},
+    }
+
+
+def masks(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return, for each weight of the pool, where it is not zero."""
+    return {f"{name}.weight": module.weight.detach() != 0 for name, module in pool(model)}
+
+
+@step(version=1)
+def recover(
+    folder: Path, *, model: Path, amount: float, data: tasks.TaskData, training: Training, max_length: int
+) -> None:
+    """Prune, then train on the labels while the zeros are held: without that, training grows the weights back."""
+    words = models.tokenizer(model)
+    pruned = prune(models.load(model), amount)
+    held = masks(pruned)
+    before = sparsity(pruned)["pool"]
+
+    @torch.no_grad()
+    def hold(trained: nn.Module) -> None:
+        for name, parameter in trained.named_parameters():
+            if name in held:
+                parameter.mul_(held[name].to(parameter.device))
+
+    rows = tasks.encode(data.train, data.task, words, max_length=max_length)
+    curve = fit(pruned, rows, loss=task_loss, training=training, folder=folder, after_step=hold)
+    hold(pruned)
+    if sparsity(pruned)["pool"] < before:
+        raise RuntimeError(f"Recovery lost zeros: {sparsity(pruned)['pool']} of the pool, {before} before.")
+    write_curve(folder, curve)
+    models.save(pruned, words, folder)

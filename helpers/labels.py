@@ -1,0 +1,67 @@
+"""How tasks, metrics and models are called in tables and figures, and their order there."""
+
+__all__ = ["ARMS", "METRICS", "REPORT_METRICS", "SHAPES", "STUDY", "TASKS", "joined", "task_label"]
+
+# Where a model stands in several notebooks, the first of these counts. Later notebooks reuse its name for
+# others.
+STUDY = ("01_distillation", "03_pruning_sweep", "04_dynamic_quantization")
+
+TASKS = {
+    "cola": "CoLA",
+    "rte": "RTE",
+    "stsb": "STS-B",
+    "qnli": "QNLI",
+    "sst2": "SST-2",
+    "mrpc": "MRPC",
+    "qqp": "QQP",
+    "mnli": "MNLI",
+}
+
+METRICS = {
+    "matthews_correlation": "Matthews",
+    "accuracy": "accuracy",
+    "pearson": "Pearson",
+    "spearmanr": "Spearman",
+    "f1": "F1",
+}
+
+# The five tasks of the report have their columns in every table, measured or not.
+REPORT_METRICS = {
+    "cola": ("matthews_correlation",),
+    "rte": ("accuracy",),
+    "stsb": ("pearson", "spearmanr"),
+    "qnli": ("accuracy",),
+    "sst2": ("accuracy",),
+}
+
+SHAPES = ("bert_base_shape", "tinybert_shape", "tinybert_shape_int8")
+
+ARMS = {
+    "bert_base_shape": "BERT-base shape",
+    "tinybert_shape": "TinyBERT shape",
+    "tinybert_shape_int8": "TinyBERT shape, int8",
+    "teacher": "fine-tuned teacher",
+    "control": "student without a teacher",
+    "student_intermediate": "student, intermediate stage only",
+    "student": "distilled student",
+    "pruned": "pruned student",
+    "int8": "int8 student",
+}
+
+
+def task_label(task: str) -> str:
+    """Return a task's name as it is printed; an unknown task keeps its own.
+
+    >>> task_label("sst2")
+    'SST-2'
+    """
+    return TASKS.get(task, task)
+
+
+def joined(words: list[str]) -> str:
+    """Join words as a sentence does.
+
+    >>> joined(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

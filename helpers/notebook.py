@@ -1,0 +1,100 @@
+"""What every notebook shows: its run header, the source of shared methods, arms as a table, the published run."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from IPython.display import Code, Markdown, display
+
+from helpers import environment, profiles, scores
+
+__all__ = ["arms_table", "header", "published", "recipe", "show_source", "speed_table"]
+
+
+def recipe(cell: Mapping[str, Any]) -> profiles.Recipe:
+    """Make the run's parameters from the parameters cell, given as `globals()`: None means the profile's value."""
+    given = {name: value for name, value in cell.items() if name in profiles.FIELDS and value is not None}
+    return profiles.load(**(given | cell.get("overrides", {})))
+
+
+def header(recipe: profiles.Recipe) -> None:
+    """Print what this run is: profile, task, seed, device, threads, versions and every setting in use.
+
+    Sets the number of threads and the random seeds. Settings that are not the profile's are marked: this run's models are
+    then its own, and other notebooks do not see them.
+    """
+    environment.set_threads(recipe.threads)
+    environment.set_seed(recipe.seed)
+    environment.quiet()
+    here = environment.describe()
+    versions = ", ".join(f"{name} {here['versions'][name]}" for name in ("torch", "transformers", "datasets"))
+    print(f"profile {recipe.profile}, task {recipe.task}, seed {recipe.seed}")
+    print(
+        f"{here['accelerator'] or here['cpu']['model']}, {here['device']}, {recipe.threads} threads, Python {here['python']}"
+    )
+    print(versions)
+    changed = profiles.differences(recipe)
+    where = ("profile", "task", "seed", "data", "text", "nli")
+    settings = {
+        name: value for name, value in vars(recipe).items() if name not in where and value not in (None, [], {})
+    }
+    frame = pd.DataFrame({"value": {name: str(value) for name, value in settings.items()}})
+    frame["in the profile"] = ["" if name not in changed else str(changed[name][1]) for name in frame.index]
+    display(frame if changed else frame.drop(columns="in the profile"))
+
+
+def show_source(*functions: Callable[..., Any]) -> None:
+    """Show the source of functions as it is imported and tested."""
+    for function in functions:
+        display(Code(textwrap.dedent(inspect.getsource(function)), language="python"))
+
+
+def arms_table(arms: Sequence[Mapping[str, Any]], task: str) -> pd.DataFrame:
+    """Put a run's arms side by side: score with 95 % interval, share of the teacher's lead kept, megabytes, weights."""
+    metric = scores.main_metric(task)
+    rows = []
+    for arm in arms:
+        score, versus = (arm["scores"] or {}).get(metric), arm["versus"]
+        noise = versus and versus["low"] <= 0 <= versus["high"]
+        rows.append(
+            {
+                "model": arm["title"],
+                metric: f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]" if score else "–",
+                "difference": f"{versus['difference']:+.3f} to {versus['arm']}{' (inside noise)' if noise else ''}"
+                if versus
+                else "–",
+                "lead kept": "–" if arm["retention"] is None else f"{arm['retention']:.0%}",
+                "MB": f"{arm['bytes']['file'] / 1e6:.2f}",
+                "weights": f"{arm['parameters']:,}",
+            }
+        )
+    return pd.DataFrame(rows).set_index("model")
+
+
+def speed_table(arms: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Put a run's times side by side: median and 95th percentile in milliseconds, speed-up over the first arm, pair by pair."""
+    rows = {}
+    for arm in arms:
+        blocks = {name: block for name, block in arm["latency"].items() if isinstance(block, dict)}
+        rows[arm["title"]] = {
+            name: f"{block['median_ms']:.2f} ({block['p95_ms']:.2f}) ms, {block['speedup']['median']:.2f}x"
+            for name, block in blocks.items()
+        } | {"whole split": f"{arm['latency']['validation_seconds']:.2f} s"}
+    return pd.DataFrame(rows).T
+
+
+def published(name: str, *, profile: str = "minilm") -> None:
+    """Show a committed table (`table1`) or figure (`figure1.png`) of the run on real data, or say that there is none."""
+    if name.endswith(".png"):
+        path = profiles.ROOT / "figures" / profile / name
+        shown = f"![{Path(name).stem} of the {profile} profile](../figures/{profile}/{name})"
+    else:
+        path = profiles.ROOT / "results" / profile / f"{name}.md"
+        shown = path.read_text(encoding="utf-8") if path.exists() else ""
+    missing = f"*No `{profile}` run has been published yet: `make study PROFILE={profile}` makes one.*"
+    display(Markdown(shown if path.exists() else missing))

@@ -1,0 +1,272 @@
+"""Chains: what is shared, what is compared with what, and whole chains on a handful of rows."""
+
+import copy
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from datasets import Dataset
+from transformers import BertForSequenceClassification
+
+from helpers import hub, mini_glue, models, profiles, scores, tasks, training
+from helpers.artifacts import Store, node
+from helpers.compress import pruning, quantization
+from helpers.compress.chain import REPORTED_RANGE, Chain, apply, bring
+from helpers.environment import InputError, RunError
+
+SHAPE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+SMALL = {
+    "language_model_shape": SHAPE | {"max_position_embeddings": 64},
+    "vocabulary_size": 200,
+    "pretraining_steps": 12,
+    "pretraining_batch_size": 16,
+    "teacher_epochs": 2,
+    "student_shape": SHAPE | {"hidden_size": 8, "num_hidden_layers": 1},
+    "intermediate_epochs": 2,
+    "prediction_epochs": 1,
+    "batch_size": 16,
+}
+
+
+@pytest.fixture(autouse=True)
+def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generate few rows and lines, whatever is asked for."""
+    monkeypatch.setitem(mini_glue.ROWS, "train", 120)
+    monkeypatch.setitem(mini_glue.ROWS, "validation", 50)
+    corpus = tasks.Text(mini_glue.text(lines=200), "generated", "200 lines")
+    monkeypatch.setattr(tasks, "load_text", lambda text, **_: corpus)
+
+
+def chain(folder: Path | None = None, *, task: str = "sst2", seed: int = 0, **changes: object) -> Chain:
+    return Chain(profiles.load("mini", task=task, seed=seed, **(SMALL | changes)), store=Store(folder))
+
+
+# quick steps
+
+
+def logits(model: torch.nn.Module) -> torch.Tensor:
+    batch = training.collate(list(tiny.tokens(9).remove_columns("labels")))
+    with torch.no_grad():
+        return model(**batch).logits
+
+
+def test_apply_puts_steps_in_order() -> None:
+    model = tiny.classifier(layers=2, spread=5)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    pruned = apply(model, [("prune", 0.4)])
+    assert torch.equal(logits(pruned), logits(pruning.prune(model, 0.4)))
+    both = apply(model, [("prune", 0.4), ("int8",)])
+    assert torch.equal(logits(both), logits(quantization.quantize(pruning.prune(model, 0.4))))
+    assert not torch.equal(logits(both), logits(apply(model, [("int8",)])))
+    assert pruning.sparsity(apply(model, [("prune", 0.4), ("prune", 0.7)]))["pool"] == pytest.approx(0.7, abs=1e-3)
+    assert torch.equal(logits(apply(model, [])), logits(model))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([("distil",)], "no step 'distil'"),
+        ([("prune", 0.1), ("Prune", 0.1)], "no step 'Prune'"),
+        ([("int8",), ("prune", 0.1)], "'prune' cannot follow int8"),
+        ([("int8",), ("int8",)], "'int8' cannot follow int8"),
+        ([("prune", 1.5)], "from 0 to 1, not 1.5"),
+    ],
+)
+def test_apply_refuses(steps: list[tuple], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        apply(tiny.classifier(), steps)
+
+
+# what is shared
+
+
+def test_teacher_and_language_model_are_shared(tmp_path: Path) -> None:
+    one = chain(tmp_path)
+    assert one.teacher.arguments["start"].key == one.language_model.key
+    for stage in (one.intermediate, one.student):
+        assert stage.arguments["teacher"].key == one.teacher.key
+    assert one.student.arguments["student"].key == one.intermediate.key
+    assert one.intermediate.arguments["student"].key == one.start.key
+    assert one.recovered(0.5).arguments["model"].key == one.student.key
+    assert one.recovered(0.5).key != one.recovered(0.6).key
+    assert not list(tmp_path.iterdir())  # a name costs nothing
+
+
+def keys(of: Chain) -> dict[str, str]:
+    names = ("language_model", "teacher", "start", "control", "intermediate", "student")
+    return {name: getattr(of, name).key for name in names}
+
+
+@pytest.mark.parametrize(
+    ("change", "other"),
+    [
+        ({}, set()),
+        ({"seed": 1}, {"teacher", "start", "control", "intermediate", "student"}),
+        ({"task": "cola"}, {"teacher", "control", "intermediate", "student"}),
+        ({"temperature": 2.0}, {"student"}),
+        ({"prediction_epochs": 2}, {"control", "student"}),
+        ({"layer_map": "bottom"}, {"intermediate", "student"}),
+        ({"teacher_epochs": 3}, {"teacher", "intermediate", "student"}),
+        ({"student_start": "embeddings"}, {"start", "control", "intermediate", "student"}),
+        (
+            {"pretraining_steps": 13},
+            {"language_model", "teacher", "start", "control", "intermediate", "student"},
+        ),
+        # how models are measured makes no other model
+        ({"pruning_amounts": [0.5], "latency_repeats": 3, "threads": 2}, set()),
+    ],
+)
+def test_a_change_changes_what_depends_on_it(change: dict[str, object], other: set[str]) -> None:
+    usual, changed = keys(chain()), keys(chain(**change))
+    different = {name for name in usual if usual[name] != changed[name]}
+    if "task" in change:
+        different -= {"start"}  # the start of another task may have another head
+    assert different == other
+
+
+def test_the_control_differs_in_the_teacher_only() -> None:
+    one = chain(intermediate_epochs=3, prediction_epochs=2)
+    assert one.control.arguments["start"].key == one.start.key == one.intermediate.arguments["student"].key
+    ours = one.control.arguments["training"]
+    stages = [stage.arguments["training"] for stage in (one.intermediate, one.student)]
+    assert ours.epochs == sum(stage.epochs for stage in stages) == 5
+    for stage in stages:
+        same = {"epochs": 0, "learning_rate": 0.0}
+        assert replace(stage, **same) == replace(ours, **same)
+    for stage in (one.intermediate, one.student):
+        assert stage.arguments["data"] is one.control.arguments["data"]
+        assert stage.arguments["max_length"] == one.control.arguments["max_length"]
+
+
+# choices are made on held-out rows
+
+
+class Poisoned(tasks.TaskData):
+    """A task whose validation rows may not be read."""
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "validation":
+            raise AssertionError("The validation rows were read.")
+        return super().__getattribute__(name)
+
+
+def brought(folder: Path, of: Chain, model: torch.nn.Module) -> object:
+    """Return a node for a ready model."""
+    tiny.saved(folder, model)
+    return node(bring, source=hub.locate(str(folder)), task=of.recipe.task, head=True)
+
+
+def poisoned(data: tasks.TaskData) -> Poisoned:
+    parts = dict(data.__dict__)
+    made = object.__new__(Poisoned)
+    made.__dict__.update(parts)
+    return made
+
+
+def undecided(folder: Path, data: tasks.TaskData) -> BertForSequenceClassification:
+    """Return a classifier that says 0 to half of the held-out rows and 1 to the others."""
+    model = tiny.classifier(layers=2, spread=6, seed=4)
+    lean = np.diff(training.logits_of(model, encoded(folder, data, "heldout")), axis=1)
+    model.classifier.bias.data[1] -= float(np.median(lean))
+    return model
+
+
+def encoded(folder: Path, data: tasks.TaskData, split: str) -> Dataset:
+    return tasks.encode(getattr(data, split), data.task, tiny.words(folder / "words"), max_length=48)
+
+
+def labelled(rows: Dataset, labels: np.ndarray) -> Dataset:
+    return rows.remove_columns("label").add_column("label", labels.tolist())
+
+
+def test_the_amount_is_chosen_on_held_out_rows(tmp_path: Path) -> None:
+    one = chain(tmp_path / "store")
+    data = replace(tiny.task_data(rows=8), heldout=tiny.task_rows(300, seed=5))
+    model = undecided(tmp_path, data)
+    one.student = brought(tmp_path / "student", one, model)
+    # the labels are what the model says when 0.2 of it is pruned: that amount is the best, and not the largest
+    rows = encoded(tmp_path, data, "heldout")
+    said = {a: training.logits_of(pruning.prune(model, a), rows).argmax(1) for a in REPORTED_RANGE}
+    assert all((said[0.2] != said[a]).any() for a in REPORTED_RANGE if a != 0.2)
+    one.data = poisoned(replace(data, heldout=labelled(data.heldout, said[0.2])))
+    assert one.chosen_amount() == 0.2
+    with pytest.raises(AssertionError, match="validation rows were read"):
+        one.score(one.student)  # the poison works
+
+
+def test_of_equal_amounts_the_larger_is_chosen(tmp_path: Path) -> None:
+    one = chain(tmp_path / "store")
+    constant = tiny.classifier()
+    constant.classifier.weight.data.zero_()
+    constant.classifier.bias.data = torch.tensor([0.0, 1.0])
+    one.student = brought(tmp_path / "student", one, constant)
+    one.data = poisoned(tiny.task_data(rows=8))
+    assert one.chosen_amount() == max(REPORTED_RANGE)
+
+
+def test_a_teacher_at_its_floor_stops_the_run(tmp_path: Path) -> None:
+    one = chain(tmp_path / "store")
+    data = tiny.task_data(rows=40)
+    model = undecided(tmp_path, data)
+    floor = copy.deepcopy(model)
+    floor.classifier.weight.data.zero_()
+    said = {
+        split: labelled(getattr(data, split), training.logits_of(model, encoded(tmp_path, data, split)).argmax(1))
+        for split in ("train", "heldout")
+    }
+    one.data = poisoned(replace(data, **said))
+    one.teacher = brought(tmp_path / "good", one, model)
+    one.check_teacher()
+    one.teacher = brought(tmp_path / "floor", one, floor)
+    with pytest.raises(RunError, match="sst2: the teacher's accuracy is .* does not beat the floor of .*learning rate"):
+        one.check_teacher()
+
+
+# whole chains
+
+
+@pytest.mark.parametrize("task", ["sst2", "stsb"])
+def test_a_whole_chain(tmp_path: Path, task: str) -> None:
+    one = chain(tmp_path, task=task)
+    metrics = scores.TASK_METRICS[task]
+    outputs = tasks.TASKS[task].outputs
+    for model in (one.teacher, one.control, one.intermediate, one.student):
+        assert sorted(one.score(model)) == sorted(metrics)
+        assert one.logits(model).shape == (50, outputs)
+    assert one.logits(one.student, split="heldout").shape == (12, outputs)
+    small = one.load(one.student, ("prune", 0.3), ("int8",))
+    assert len(quantization.quantized_layers(small)) == 8
+    stored = one.logits(one.student, ("prune", 0.3), ("int8",))
+    rows = tasks.encode(
+        one.data.validation, one.data.task, models.tokenizer(one.store.path(one.student)), max_length=48
+    )
+    assert np.array_equal(stored, training.logits_of(small, rows, on=torch.device("cpu")))
+    assert one.chosen_amount() in REPORTED_RANGE
+    recovered = models.load(one.store.path(one.recovered(0.5)))
+    assert pruning.sparsity(recovered)["pool"] == pytest.approx(0.5, abs=1e-3)
+    # the student has learned from its teacher: it is nearer to it than at its start
+    teacher, start, student = (one.logits(model) for model in (one.teacher, one.start, one.student))
+    assert np.abs(student - teacher).mean() < np.abs(start - teacher).mean()
+
+    # every model was built once
+    built = Counter(key.rpartition("-")[0] for key in one.store.manifests())
+    del built["predict"]
+    assert built == {"pretrain": 1, "fine_tune": 2, "start_student": 1, "distil": 2, "recover": 1}
+    # and nothing is built again in another process, or under another name
+    before = one.store.manifests()
+    again = chain(tmp_path, task=task)
+    assert np.array_equal(again.logits(again.student), student)
+    assert again.store.manifests() == before
+    assert not list((tmp_path / ".building").iterdir())
+
+
+def test_a_built_language_model_needs_text() -> None:
+    one = chain()
+    one.recipe = replace(one.recipe, text=None)
+    with pytest.raises(InputError, match="needs text"):
+        _ = one.language_model

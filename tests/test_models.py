@@ -1,0 +1,459 @@
+"""Models: published formats load to exactly the stored weights, all else is refused; saving, starts, layer maps."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import transformers
+from hypothesis import given
+from hypothesis import strategies as some
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification, BertModel
+
+from helpers import models
+from helpers.environment import InputError
+from tests import published
+
+BATCH = {
+    "input_ids": torch.tensor([[2, 5, 7, 11, 3, 0], [2, 6, 8, 12, 13, 3]]),
+    "token_type_ids": torch.tensor([[0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0]]),
+    "attention_mask": torch.tensor([[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]]),
+}
+
+
+def _logits(model: nn.Module) -> Tensor:
+    with torch.inference_mode():
+        return model(**BATCH).logits
+
+
+def _encoder(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if name.startswith("bert.") and "position_ids" not in name}
+
+
+def _refused(folder: Path, **arguments: object) -> str:
+    with pytest.raises(InputError) as caught:
+        models.classifier(models.read(folder), **({"outputs": 2, "seed": 0, "head": True} | arguments))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith(".")
+    assert str(folder) in message
+    return message
+
+
+@pytest.mark.parametrize("names", [None, ["LABEL_0", "LABEL_1"]], ids=["no names", "LABEL_0"])
+def test_textattack(tmp_path: Path, names: list[str] | None) -> None:
+    state = published.textattack(tmp_path, names=names)
+    assert "bert.embeddings.position_ids" in state
+    checkpoint = models.read(tmp_path)
+    assert checkpoint.labels == ()
+    model = models.classifier(checkpoint, outputs=2, seed=7, labels=("negative", "positive"), head=True)
+    assert not model.training
+    own = model.state_dict()
+    assert own.keys() == state.keys() - {"bert.embeddings.position_ids"}
+    assert all(torch.equal(own[name], state[name]) for name in own)
+    assert torch.equal(_logits(model), _logits(published.classifier()))
+
+
+@pytest.mark.parametrize(("outputs", "task"), [(1, "sts-b"), (3, "mnli")])
+def test_textattack_with_other_outputs(
+    tmp_path: Path, outputs: int, task: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    transformers.logging.set_verbosity_warning()
+    transformers.logging.enable_propagation()
+    state = published.textattack(tmp_path, outputs=outputs, task=task, names=[f"LABEL_{i}" for i in range(outputs)])
+    model = models.classifier(models.read(tmp_path), outputs=outputs, seed=0, head=True)
+    assert torch.equal(model.classifier.weight, state["classifier.weight"])
+    assert _logits(model).shape == (2, outputs)
+    fresh = models.classifier(models.read(tmp_path), outputs=4, seed=0)
+    assert fresh.config.num_labels == 4
+    assert _logits(fresh).shape == (2, 4)
+    assert caplog.messages == [], "another number of labels is no reason for a warning"
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["fit_denses", "fit_dense"])
+def test_tinybert(tmp_path: Path, shared: bool) -> None:
+    state = published.tinybert(tmp_path, num_hidden_layers=2, shared=shared)
+    assert any(name.startswith("fit_dense") for name in state)
+    assert "cls.seq_relationship.weight" in state
+    assert "model_type" not in json.loads((tmp_path / "config.json").read_text())
+    checkpoint = models.read(tmp_path)
+    assert checkpoint.tensors.keys() == _encoder(state).keys()
+    assert (checkpoint.config.hidden_size, checkpoint.config.num_hidden_layers) == (8, 2)
+    first, second = (models.classifier(checkpoint, outputs=2, seed=seed) for seed in (0, 1))
+    for name, value in _encoder(state).items():
+        assert torch.equal(first.state_dict()[name], value), name
+    assert not torch.equal(first.classifier.weight, second.classifier.weight), "the head is new: it follows the seed"
+    again = models.classifier(checkpoint, outputs=2, seed=0)
+    assert torch.equal(_logits(first), _logits(again))
+
+
+def test_minilm(tmp_path: Path) -> None:
+    state = published.minilm(tmp_path)
+    checkpoint = models.read(tmp_path)
+    assert checkpoint.tensors.keys() == {f"bert.{name}" for name in state} - {"bert.embeddings.position_ids"}
+    model = models.classifier(checkpoint, outputs=2, seed=0)
+    assert all(torch.equal(value, state[name]) for name, value in model.bert.state_dict().items())
+    plain = BertModel(BertConfig(**published.SHAPE)).eval()
+    plain.load_state_dict(state, strict=False)
+    with torch.inference_mode():
+        assert torch.equal(model.bert(**BATCH).pooler_output, plain(**BATCH).pooler_output)
+
+
+def test_old_layer_norm_names_and_no_pooler(tmp_path: Path) -> None:
+    language_model = published.masked(tmp_path)
+    model = models.classifier(models.read(tmp_path), outputs=2, seed=0)
+    with torch.inference_mode():
+        ours, theirs = (m.bert(**BATCH).last_hidden_state for m in (model, language_model.eval()))
+    assert torch.equal(ours, theirs)
+    other = models.classifier(models.read(tmp_path), outputs=2, seed=1)
+    assert not torch.equal(model.bert.pooler.dense.weight, other.bert.pooler.dense.weight)
+
+
+def test_half_precision_weights_become_float32(tmp_path: Path) -> None:
+    state = published.textattack(tmp_path)
+    torch.save(
+        {name: value.half() if value.is_floating_point() else value for name, value in state.items()}, _bin(tmp_path)
+    )
+    model = models.classifier(models.read(tmp_path), outputs=2, seed=0, head=True)
+    assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
+    assert torch.equal(model.classifier.weight, state["classifier.weight"].half().float())
+
+
+def test_heads_in_another_order_are_put_in_order(tmp_path: Path) -> None:
+    names = ["contradiction", "entailment", "neutral"]
+    state = published.textattack(tmp_path, outputs=3, names=names)
+    checkpoint = models.read(tmp_path)
+    assert checkpoint.labels == tuple(names)
+    wanted = ("entailment", "neutral", "contradiction")
+    model = models.classifier(checkpoint, outputs=3, seed=0, labels=wanted, head=True)
+    order = [names.index(name) for name in wanted]
+    assert order == [1, 2, 0]
+    assert torch.equal(model.classifier.weight, state["classifier.weight"][order])
+    plain = _logits(published.classifier(outputs=3))
+    assert torch.allclose(_logits(model), plain[:, order], atol=1e-6)
+    same = models.classifier(checkpoint, outputs=3, seed=0, labels=tuple(names), head=True)
+    assert torch.equal(_logits(same), plain)
+    # once put in order a stored model stays so: its label names are not told a second time
+    models.save(model, models.tokenizer(tmp_path), tmp_path / "ordered")
+    assert torch.equal(_logits(models.load(tmp_path / "ordered")), _logits(model))
+
+
+def test_label_names_are_sorted_by_number(tmp_path: Path) -> None:
+    published.textattack(tmp_path, outputs=12, names=[f"name{i}" for i in range(12)])
+    assert models.read(tmp_path).labels == tuple(f"name{i}" for i in range(12))
+
+
+def test_heads_with_other_names_are_refused(tmp_path: Path) -> None:
+    published.textattack(tmp_path, names=["no", "yes"])
+    message = _refused(tmp_path, labels=("negative", "positive"))
+    assert "predicts no, yes; the task has negative, positive" in message
+
+
+def _bin(folder: Path) -> Path:
+    return folder / "pytorch_model.bin"
+
+
+class _Trap:
+    """A pickle that makes a file when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("kind", ["torch", "plain pickle", "beside weights"])
+def test_a_malicious_pickle_is_refused_and_not_run(tmp_path: Path, kind: str) -> None:
+    state = published.textattack(tmp_path / "model")
+    trap = _Trap(tmp_path / "ran")
+    if kind == "plain pickle":
+        _bin(tmp_path / "model").write_bytes(pickle.dumps(trap))
+    else:
+        torch.save(trap if kind == "torch" else state | {"extra": trap}, _bin(tmp_path / "model"))
+    message = _refused(tmp_path / "model")
+    assert "holds something else than weights and is not loaded" in message
+    assert not (tmp_path / "ran").exists()
+    # the trap works where it is let in
+    with open(_bin(tmp_path / "model"), "rb") as file:
+        pickle.load(file) if kind == "plain pickle" else torch.load(file, weights_only=False)
+    assert (tmp_path / "ran").exists()
+
+
+def _without(name: str):
+    return lambda state: {key: value for key, value in state.items() if key != name}
+
+
+WRONG_STATES = {
+    "missing": (
+        _without("bert.encoder.layer.1.output.dense.bias"),
+        "missing ['bert.encoder.layer.1.output.dense.bias']",
+    ),
+    "no head": (_without("classifier.weight"), "missing ['classifier.weight']"),
+    "unexpected": (
+        lambda s: s | {"bert.encoder.layer.2.output.dense.bias": torch.ones(12)},
+        "layer.2.output.dense.bias",
+    ),
+    "other model": (
+        lambda s: s | {"classifier.out_proj.weight": torch.ones(2)},
+        "not expected ['classifier.out_proj.weight']",
+    ),
+    "shape": (lambda s: s | {"classifier.bias": torch.ones(3)}, "classifier.bias is (3,), expected (2,)"),
+    "nested": (lambda s: {"state_dict": s, "epoch": 3}, "no mapping of names to tensors"),
+    "a tensor": (lambda s: torch.ones(3), "no mapping of names to tensors"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_STATES)
+def test_weights_that_do_not_fit(tmp_path: Path, kind: str) -> None:
+    change, expected = WRONG_STATES[kind]
+    torch.save(change(published.textattack(tmp_path)), _bin(tmp_path))
+    assert expected in _refused(tmp_path)
+
+
+def test_a_missing_encoder_weight_is_no_new_weight(tmp_path: Path) -> None:
+    """A student's start must not be half random without a word."""
+    torch.save(_without("bert.embeddings.word_embeddings.weight")(published.tinybert(tmp_path)), _bin(tmp_path))
+    assert "missing ['bert.embeddings.word_embeddings.weight']" in _refused(tmp_path, head=False)
+
+
+def test_a_head_for_another_task(tmp_path: Path) -> None:
+    published.textattack(tmp_path, outputs=3)
+    assert "another shape than its config says: classifier.weight is (3, 12), expected (2, 12)" in _refused(tmp_path)
+
+
+def _config(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / "config.json").read_text()) | changes
+    (folder / "config.json").write_text(
+        json.dumps({name: value for name, value in config.items() if value is not None})
+    )
+
+
+WRONG_FILES = {
+    "no config": (lambda f: (f / "config.json").unlink(), "config.json is missing"),
+    "no weights": (lambda f: _bin(f).unlink(), "pytorch_model.bin is missing"),
+    "cut off": (lambda f: _bin(f).write_bytes(_bin(f).read_bytes()[:-300]), "cannot be read"),
+    "empty": (lambda f: _bin(f).write_bytes(b""), "cannot be read"),
+    "pointer": (
+        lambda f: _bin(f).write_text("version https://git-lfs.github.com/spec/v1\n"),
+        "something else than weights",
+    ),
+    "config cut off": (lambda f: (f / "config.json").write_text('{"hidden_size": '), "cannot be read"),
+    "config a list": (lambda f: (f / "config.json").write_text("[1, 2]"), "cannot be read"),
+    "safetensors": (lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 40), "cannot be read"),
+    "label numbers": (lambda f: _config(f, id2label={"a": "b"}), "cannot be read"),
+    "no bert": (lambda f: _config(f, model_type="distilbert"), "is a 'distilbert' model; this study needs a BERT"),
+    "heads": (lambda f: _config(f, num_attention_heads=5), "does not describe a BERT"),
+    "text": (lambda f: _config(f, hidden_size="wide"), "does not describe a BERT"),
+    "layers": (lambda f: _config(f, num_hidden_layers=3), "missing ['bert.encoder.layer.2."),
+    "sizes": (
+        lambda f: _config(f, intermediate_size=17),
+        "layer.0.intermediate.dense.weight is (16, 12), expected (17, 12)",
+    ),
+    "activation": (lambda f: _config(f, hidden_act="gulu"), "does not describe a BERT"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_FILES)
+def test_folders_that_are_wrong(tmp_path: Path, kind: str) -> None:
+    published.textattack(tmp_path)
+    damage, expected = WRONG_FILES[kind]
+    damage(tmp_path)
+    assert expected in _refused(tmp_path)
+
+
+def test_a_folder_without_tokenizer(tmp_path: Path) -> None:
+    published.textattack(tmp_path)
+    assert models.tokenizer(tmp_path).get_vocab() == {word: index for index, word in enumerate(published.WORDS)}
+    (tmp_path / "vocab.txt").unlink()
+    with pytest.raises(InputError, match="has no tokenizer.json and no vocab.txt"):
+        models.tokenizer(tmp_path)
+
+
+def test_saved_models_load_exactly(tmp_path: Path) -> None:
+    published.textattack(tmp_path / "from", outputs=3)
+    words = models.tokenizer(tmp_path / "from")
+    model = published.classifier(outputs=3, seed=5)
+    (tmp_path / "to").mkdir()
+    models.save(model, words, tmp_path / "to")
+    loaded = models.load(tmp_path / "to")
+    assert not loaded.training
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in loaded.state_dict().items())
+    assert torch.equal(loaded.classifier.weight, model.classifier.weight)
+    assert torch.equal(_logits(loaded), _logits(model))
+    theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path / "to").eval()
+    assert torch.equal(_logits(theirs), _logits(model)), "Transformers loads the folder too"
+    again = models.tokenizer(tmp_path / "to")
+    assert again("The good films", "a play")["input_ids"] == words("The good films", "a play")["input_ids"]
+    assert again.get_vocab() == words.get_vocab()
+    assert not list((tmp_path / "to").glob("*.bin")), "no pickle is written"
+
+
+def test_a_saved_masked_language_model_gives_its_encoder(tmp_path: Path) -> None:
+    published.textattack(tmp_path / "words")
+    model = models.masked_language_model(published.SHAPE, seed=4).eval()
+    (tmp_path / "model").mkdir()
+    models.save(model, models.tokenizer(tmp_path / "words"), tmp_path / "model")
+    stored = safetensors.torch.load_file(tmp_path / "model" / "model.safetensors")
+    assert "bert.embeddings.word_embeddings.weight" in stored
+    assert "cls.predictions.decoder.weight" not in stored, "the shared table is stored once"
+    encoder = models.classifier(models.read(tmp_path / "model"), outputs=2, seed=0).bert
+    with torch.inference_mode():
+        assert torch.equal(encoder(**BATCH).last_hidden_state, model.bert(**BATCH).last_hidden_state)
+    assert torch.equal(
+        models.masked_language_model(published.SHAPE, seed=4).cls.predictions.bias, model.cls.predictions.bias
+    )
+
+
+def test_scores_before_the_softmax(tmp_path: Path) -> None:
+    model = published.classifier(num_hidden_layers=3)
+    usual = _logits(model)
+    with torch.inference_mode():
+        assert not model(**BATCH, output_attentions=True).attentions, "the default attention returns no maps: the trap"
+    model.set_attn_implementation("eager")
+    with torch.inference_mode():
+        shares = model(**BATCH, output_attentions=True).attentions
+    assert models.expose_scores(model) is model
+    with torch.inference_mode():
+        outputs = model(**BATCH, output_attentions=True, output_hidden_states=True)
+    assert len(outputs.attentions) == 3
+    assert torch.allclose(outputs.logits, usual, atol=1e-6)
+    mask = BATCH["attention_mask"].bool()
+    for layer, found in enumerate(outputs.attentions):
+        assert found.shape == (2, 2, 6, 6)
+        attention = model.bert.encoder.layer[layer].attention.self
+        with torch.inference_mode():
+            hidden = outputs.hidden_states[layer]
+            query, key = (part(hidden).view(2, 6, 2, 6).transpose(1, 2) for part in (attention.query, attention.key))
+        assert torch.allclose(found, query @ key.transpose(2, 3) / 6**0.5, atol=1e-6), (
+            "Q K^T over the root of the width"
+        )
+        share = found.masked_fill(~mask[:, None, None, :], float("-inf")).softmax(dim=-1)
+        assert torch.allclose(share, shares[layer], atol=1e-6), "their softmax over real tokens is eager attention"
+    assert outputs.attentions[0].min() < 0, "no shares"
+
+
+def test_a_model_with_exposed_scores_is_saved_as_any_other(tmp_path: Path) -> None:
+    published.textattack(tmp_path / "from")
+    model = published.classifier()
+    usual = _logits(model)
+    models.expose_scores(model)
+    (tmp_path / "to").mkdir()
+    models.save(model, models.tokenizer(tmp_path / "from"), tmp_path / "to")
+    loaded = models.load(tmp_path / "to")
+    assert loaded.config._attn_implementation == "sdpa"
+    assert torch.equal(_logits(loaded), usual)
+
+
+def test_dropout_acts_on_exposed_scores_in_training_only() -> None:
+    model = models.expose_scores(published.classifier())
+    assert torch.equal(_logits(model), _logits(model))
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    model.train()
+    attention = model.bert.encoder.layer[0].attention.self
+    assert attention.training
+    attention.dropout.p = 0.5
+    assert not torch.equal(_logits(model), _logits(model))
+
+
+@given(student=some.integers(1, 24), teacher=some.integers(1, 24), kind=some.sampled_from(["uniform", "top", "bottom"]))
+def test_layer_maps(student: int, teacher: int, kind: str) -> None:
+    if student > teacher and kind != "uniform":
+        with pytest.raises(InputError, match=f"must name {student} of the teacher's layers 1 to {teacher}"):
+            models.layer_map(student, teacher, kind)
+        return
+    layers = models.layer_map(student, teacher, kind)
+    assert len(layers) == student
+    assert layers == sorted(layers)
+    assert min(layers) >= 1
+    assert max(layers) <= teacher
+    if student <= teacher:
+        assert len(set(layers)) == student, "no layer is learnt from twice"
+    if kind == "uniform":
+        assert layers[-1] == teacher
+        gaps = np.diff([0, *layers])
+        assert gaps.max() - gaps.min() <= 1, "as even as can be"
+        if teacher % student == 0:
+            assert layers == [m * teacher // student for m in range(1, student + 1)], "TinyBERT's own map"
+    else:
+        assert layers == list(range(layers[0], layers[0] + student))
+        assert layers[-1 if kind == "top" else 0] == (teacher if kind == "top" else 1)
+    assert models.layer_map(student, teacher, layers) == layers
+
+
+def test_named_layers_and_wrong_ones() -> None:
+    assert models.layer_map(4, 6) == [2, 3, 5, 6]
+    assert models.layer_map(2, 6, [6, 1]) == [6, 1]
+    for wrong in ([1], [1, 7], [0, 1], [1, 2, 3]):
+        with pytest.raises(InputError, match="it must name 2 of the teacher's layers 1 to 6"):
+            models.layer_map(2, 6, wrong)
+    with pytest.raises(InputError, match="must be uniform, top, bottom or a list of teacher layers, not 'skip'"):
+        models.layer_map(2, 6, "skip")
+
+
+@pytest.mark.parametrize("width", [4, 8, 12])
+def test_projected_embeddings(width: int) -> None:
+    source = published.classifier(seed=3).state_dict()
+    student = published.classifier(hidden_size=width, seed=9)
+    kept = models.project_embeddings(student, source)
+    words = source["bert.embeddings.word_embeddings.weight"]
+    singular = torch.linalg.svd(words.double(), full_matrices=False)
+    assert kept == pytest.approx(float(singular.S[:width].square().sum() / singular.S.square().sum()), abs=1e-9)
+    assert (kept == pytest.approx(1.0)) == (width == 12)
+    directions = singular.Vh[:width].T.float()
+    for table in ("word_embeddings", "position_embeddings", "token_type_embeddings"):
+        full = source[f"bert.embeddings.{table}.weight"]
+        ours = getattr(student.bert.embeddings, table).weight
+        assert ours.shape == (full.shape[0], width)
+        # singular vectors are known up to their sign, and all tables must be turned alike
+        signs = torch.sign(((words @ directions) * student.bert.embeddings.word_embeddings.weight).sum(dim=0))
+        assert torch.allclose(ours, full @ directions * signs, atol=1e-4)
+    ours = student.bert.embeddings.word_embeddings.weight
+    best = singular.U[:, :width] * singular.S[:width]
+    assert torch.allclose(ours @ ours.T, (best @ best.T).float(), atol=1e-4), "the best approximation of that width"
+    assert ours.requires_grad
+
+
+def test_a_student_wider_than_its_source_is_refused() -> None:
+    with pytest.raises(InputError, match="width 16.* 12"):
+        models.project_embeddings(published.classifier(hidden_size=16), published.classifier().state_dict())
+
+
+def _by_hand(vocab: int, hidden: int, layers: int, inner: int, outputs: int) -> int:
+    norm = 2 * hidden
+    embeddings = (vocab + 512 + 2) * hidden + norm
+    attention = 4 * (hidden * hidden + hidden) + norm
+    feed_forward = 2 * hidden * inner + inner + hidden + norm
+    return embeddings + layers * (attention + feed_forward) + (hidden * hidden + hidden) + outputs * (hidden + 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "rounded"), [("bert-base", 109_483_778, 109.48), ("tinybert", 14_350_874, 14.35)]
+)
+def test_the_published_shapes(name: str, expected: int, rounded: float) -> None:
+    shape = models.SHAPES[name]
+    sizes = [shape[key] for key in ("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size")]
+    assert _by_hand(*sizes, outputs=2) == expected
+    model = models.shaped(name)
+    assert isinstance(model, BertForSequenceClassification)
+    assert not model.training
+    found = sum(parameter.numel() for parameter in model.parameters())
+    assert found == expected
+    assert round(found / 1e6, 2) == rounded
+    assert model.config.num_attention_heads == 12
+
+
+def test_shapes_follow_outputs_and_seed() -> None:
+    one, same, other = (models.shaped("tinybert", outputs=3, seed=seed) for seed in (1, 1, 2))
+    assert sum(p.numel() for p in one.parameters()) == _by_hand(30522, 312, 4, 1200, 3)
+    assert torch.equal(one.classifier.weight, same.classifier.weight)
+    assert not torch.equal(one.classifier.weight, other.classifier.weight)
