@@ -35,7 +35,7 @@ accept-steps: .venv/installed  ## say that a changed step's result is the same (
 	$(BIN)/python -m tests.test_step_versions
 
 outputs: .venv/installed  ## run the notebooks in place with their defaults, for the outputs that are committed
-	$(BIN)/python -m tests.refresh_outputs
+	$(BIN)/python -m helpers.study outputs
 
 clean: .venv/installed  ## remove artifacts that no record refers to
 	$(BIN)/python -m helpers.study clean

@@ -2,6 +2,6 @@
 
 import warnings
 
-# `datasets` imports a progress bar that, in a kernel without widgets, warns on stderr at its own import; this study
-# has no widgets on purpose (GitHub cannot show them), and the filter must be there before the first import of `datasets`.
+# `datasets` imports a progress bar that warns on stderr, at its own import, in a kernel without widgets. This study has
+# no widgets on purpose (GitHub cannot show them), and the filter must be there before `datasets` is first imported.
 warnings.filterwarnings("ignore", message="IProgress not found")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -90,7 +91,8 @@ def measure(
         value, low, high = scores.paired(task, predicted, reference, labels)
         arm["versus"] = {"arm": other, "difference": value, "low": low, "high": high}
     teacher = scores.score(task, scores.predictions(task, chain.logits(chain.teacher)), labels)[metric]
-    arm["retention"] = scores.retention(arm["scores"][metric]["value"], teacher, floor(chain))
+    kept = scores.retention(arm["scores"][metric]["value"], teacher, floor(chain))
+    arm["retention"] = None if math.isnan(kept) else kept
     stored = chain.prediction(model, *steps)
     arm["predictions"] = {"artifact": stored.key, "sha256": chain.store.checksum(stored, "logits.npy")}
     if pruning.pool(loaded) and not quantization.quantized_layers(loaded):
@@ -104,9 +106,10 @@ def floor(chain: Chain) -> float:
 
 
 def rows(chain: Chain) -> list[dict[str, list[int]]]:
-    """Return the validation split's rows as tokens, not padded."""
+    """Return the validation split's rows as tokens, not padded, shortest first: batches then have little padding."""
     words = models.tokenizer(chain.store.path(chain.student))
-    return list(tasks.encode(chain.data.validation, chain.data.task, words, max_length=chain.recipe.max_length))
+    encoded = tasks.encode(chain.data.validation, chain.data.task, words, max_length=chain.recipe.max_length)
+    return sorted(encoded, key=lambda row: len(row["input_ids"]))
 
 
 def speed(
@@ -148,7 +151,7 @@ def record(
     """Write a run's record and return its file. `began` is `time.monotonic()` at the run's start."""
     recipe = chain.recipe
     published = [
-        {"role": role, "name": s.name, "source": s.source, "revision": s.revision, "sha256": s.fingerprint}
+        {"role": role, "name": s.name, "source": s.source, "revision": s.revision, "sha256": s.sha256}
         for role, s in chain.sources.items()
     ]
     built = {

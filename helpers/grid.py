@@ -1,84 +1,31 @@
-"""Plan a grid of notebooks, tasks and seeds, check its input before any work, and run it under papermill."""
+"""Plan a grid of notebooks, tasks and seeds, check its input before any work, and run its jobs in order."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
-import yaml
 
-from helpers import profiles, tasks
-from helpers.arms import results_folder
+from helpers import labels, profiles, tasks
 from helpers.artifacts import default_folder, digest
 from helpers.compress.chain import Chain
 from helpers.environment import InputError, RunError
-from helpers.records import path as record_path
+from helpers.jobs import Job, execute
 
-__all__ = ["Job", "NOTEBOOKS", "plan", "run"]
+__all__ = ["NOTEBOOKS", "plan", "run"]
 
 NOTEBOOKS = profiles.ROOT / "notebooks"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One papermill execution of one notebook."""
-
-    notebook: Path
-    profile: str
-    task: str | None
-    seed: int | None
-    values: Mapping[str, Any] = field(hash=False)
-    state: (
-        str  # what went in: notebook, parameters, helpers and data; a finished job with the same state is not run again
-    )
-    alone: bool
-    threads: int
-
-    def __str__(self) -> str:
-        where = f" {self.task} seed {self.seed}" if self.task else ""
-        return f"{self.notebook.stem}{where}"
-
-    @property
-    def output(self) -> Path:
-        """The executed notebook."""
-        name = ".".join([self.notebook.stem, *([self.task, f"seed{self.seed}"] if self.task else []), "ipynb"])
-        return default_folder() / "runs" / self.profile / name
-
-    @property
-    def note(self) -> Path:
-        """What is remembered of a finished run: its state and its seconds."""
-        return self.output.with_suffix(".json")
-
-    def remembered(self) -> dict[str, Any]:
-        """Return the note, or nothing if there is none."""
-        try:
-            return json.loads(self.note.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-
-    def done(self) -> bool:
-        """Tell whether this very run has finished and its record is there, unchanged."""
-        note = self.remembered()
-        return note.get("state") == self.state and note.get("record") == _record_digest(self)
-
-
-def _record_digest(job: Job) -> str | None:
-    if job.task is None:
-        return None
-    file = record_path(results_folder(job.profile), job.notebook.stem, job.task, job.seed)
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else "missing"
+HELPERS = Path(__file__).resolve().parent
+# parameters that may name a folder, and what else they may say
+PLACES = ("data", "text", "nli", "language_model", "teacher", "student_start")
+WORDS = ("generated", "built", "fine-tuned", "random", "embeddings")
 
 
 def plan(
@@ -97,38 +44,35 @@ def plan(
     """
     usual = profiles.settings(profile)["study"]
     chosen = _choose(notebooks)
-    wanted = list(tasks or usual.get("tasks", []))
-    inputs = {name: _near(value) for name, value in (inputs or {}).items() if value}
-    parameters = dict(parameters or {})
-    for name in parameters:
-        if name not in profiles.FIELDS or name in ("profile", "task", "seed"):
-            raise InputError(f"There is no parameter {name!r} to set; known are {', '.join(profiles.FIELDS)}.")
+    wanted, numbers = _grid(usual if tasks is None else usual | {"tasks": tasks}, seeds)
+    workers = usual.get("workers", 1) if workers is None else workers
+    if workers < 1:
+        raise InputError(f"The number of workers must be at least 1, not {workers}.")
+    changes = _changes(inputs or {}, parameters or {})
     _check_disk(usual.get("disk_gb", 1))
     helpers_digest = digest(
-        {f.name: f.read_text(encoding="utf-8") for f in sorted(Path(__file__).parent.rglob("*.py"))}
+        {str(f.relative_to(HELPERS)): f.read_text(encoding="utf-8") for f in sorted(HELPERS.rglob("*.py"))}
     )
     jobs: list[Job] = []
     fingerprints: dict[str, str] = {}
     for notebook in chosen:
-        book = nbformat.read(notebook, as_version=4)
+        book = _read(notebook)
         about = book.metadata.get("study", {})
-        declared = _declared(notebook)
+        declared = _declared(notebook, book)
         per_task = "task" in declared
         code = digest([cell.source for cell in book.cells if cell.cell_type == "code"])
-        cells = (
-            [(task, seed) for seed in seeds or usual.get("seeds", [0]) for task in wanted]
-            if per_task
-            else [(None, None)]
-        )
-        for task, seed in cells:
+        rest = {name: value for name, value in changes.items() if name not in declared}
+        if per_task and rest and "overrides" not in declared:
+            raise InputError(f"{notebook.name} has no parameter {next(iter(rest))!r}, and no overrides to take it.")
+        cells = [(task, seed) for seed in numbers for task in wanted]
+        for task, seed in cells if per_task else [(None, None)]:
             recipe = None
             values: dict[str, Any] = {"profile": profile}
             if task is not None:
-                recipe = profiles.load(profile, task=task, seed=seed, **inputs, **parameters)
+                recipe = profiles.load(profile, task=task, seed=seed, **changes)
                 if task not in fingerprints:
                     fingerprints[task] = _check_input(recipe)
                 own = {name: getattr(recipe, name) for name in declared if name in profiles.FIELDS}
-                rest = {name: value for name, value in parameters.items() if name not in declared}
                 values |= own | ({"overrides": rest} if "overrides" in declared else {})
             state = digest([code, values, helpers_digest, fingerprints.get(task), per_task or time.time()])
             threads = (
@@ -146,28 +90,69 @@ def plan(
                     threads,
                 )
             )
-    return jobs, workers or usual.get("workers", 1)
+    return jobs, workers
+
+
+def _grid(usual: Mapping[str, Any], seeds: Sequence[int] | None) -> tuple[list[str], list[int]]:
+    """Return the tasks and the seeds, each once: two runs of the same would write the same files."""
+    wanted = list(dict.fromkeys(usual.get("tasks", [])))
+    numbers = list(dict.fromkeys(usual.get("seeds", [0]) if seeds is None else seeds))
+    unknown = [task for task in wanted if task not in labels.TASKS]
+    if unknown:
+        raise InputError(f"There is no task {unknown[0]!r}; known are {', '.join(labels.TASKS)}.")
+    if not wanted or not numbers:
+        raise InputError(f"There is no {'task' if not wanted else 'seed'} to run; name one at least.")
+    return wanted, numbers
+
+
+def _changes(inputs: Mapping[str, str | None], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Put together what is given in place of the profile's values, folders as the notebooks see them."""
+    given = {name: value for name, value in inputs.items() if value}
+    for name in parameters:
+        if name not in profiles.FIELDS or name in ("profile", "task", "seed"):
+            known = [field for field in profiles.FIELDS if field not in ("profile", "task", "seed")]
+            raise InputError(f"There is no parameter {name!r} to set; known are {', '.join(known)}.")
+        if name in given:
+            raise InputError(f"{name} is given twice, as --{name} and as -p {name}; give it once.")
+    changes = {**given, **parameters}
+    return {name: _near(value) if name in PLACES else value for name, value in changes.items()}
 
 
 def _choose(names: Sequence[str] | None) -> list[Path]:
     found = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     if not found:
         raise InputError(f"There are no notebooks in {NOTEBOOKS}.")
-    if not names:
+    if names is None:
         return found
+    if not names:
+        raise InputError(f"No notebook is named; there are {', '.join(f.stem for f in found)}.")
     unknown = [name for name in names if not any(f.stem == name or f.stem[:2] == name for f in found)]
     if unknown:
         raise InputError(f"There is no notebook {unknown[0]!r}; there are {', '.join(f.stem for f in found)}.")
     return [f for f in found if f.stem in names or f.stem[:2] in names]
 
 
-def _near(path: str) -> str:
+def _read(notebook: Path) -> nbformat.NotebookNode:
+    try:
+        return nbformat.read(notebook, as_version=4)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{notebook} is not a notebook ({type(error).__name__}); restore it.") from error
+
+
+def _near(value: Any) -> Any:
     """A folder as seen from the notebooks, where they run; anything else as it is."""
-    return os.path.relpath(path, NOTEBOOKS) if Path(path).is_dir() else path
+    is_folder = isinstance(value, str) and value not in WORDS and Path(value).is_dir()
+    return os.path.relpath(value, NOTEBOOKS) if is_folder else value
 
 
-def _declared(notebook: Path) -> list[str]:
+def _declared(notebook: Path, book: nbformat.NotebookNode) -> list[str]:
     """Return the names in a notebook's parameters cell; each must be one that profiles know."""
+    cell = next((c for c in book.cells if "parameters" in c.metadata.get("tags", [])), None)
+    for line in cell.source.splitlines() if cell else []:
+        if line.count("=") > 1 and not line.lstrip().startswith("#"):  # papermill then passes over this parameter
+            raise InputError(
+                f"{notebook.name}: write one `=` on each line of the parameters cell, comments included, not {line!r}."
+            )
     names = list(papermill.inspect_notebook(str(notebook)))
     unknown = [name for name in names if name not in profiles.FIELDS and name != "overrides"]
     if unknown or "profile" not in names:
@@ -184,7 +169,8 @@ def _check_disk(needed_gb: float) -> None:
     free = shutil.disk_usage(there).free / 1e9
     if free < needed_gb:
         raise RunError(
-            f"{there} has {free:.1f} GB free, this profile wants {needed_gb} GB; free some space or set STUDY_ARTIFACTS."
+            f"{there} has {free:.1f} GB free, this profile wants {needed_gb} GB; free some space or set "
+            "STUDY_ARTIFACTS to another folder."
         )
 
 
@@ -223,11 +209,12 @@ def run(jobs: Sequence[Job], *, workers: int, again: bool = False) -> list[tuple
                 if any((job.task, job.seed) == (bad.task, bad.seed) for bad, _ in failures) or (
                     failures and not job.task
                 ):
+                    print(f"           {job}: left out, since it needs what failed", flush=True)
                     continue
                 expected = job.remembered().get("seconds")
                 hint = f", about {expected:.0f} s" if expected else ""
                 print(f"           {job}: started{hint}", flush=True)
-                running[pool.submit(_execute, job)] = (job, time.monotonic())
+                running[pool.submit(execute, job)] = (job, time.monotonic())
             if not running:
                 continue
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -238,8 +225,9 @@ def run(jobs: Sequence[Job], *, workers: int, again: bool = False) -> list[tuple
                     failures.append((job, reason))
                 spent = time.monotonic() - began
                 left = sum(j.remembered().get("seconds", spent / finished) for j in waiting) / max(1, workers)
+                total = finished + len(running) + len(waiting)
                 print(
-                    f"[{finished:3}/{finished + len(running) + len(waiting)}] {job}: {'FAILED' if reason else 'done'} in "
+                    f"[{finished:3}/{total}] {job}: {'FAILED' if reason else 'done'} in "
                     f"{time.monotonic() - start:.0f} s; {_clock(spent)} so far, about {_clock(left)} left",
                     flush=True,
                 )
@@ -255,41 +243,3 @@ def _may_start(job: Job, running: Sequence[Job], workers: int) -> bool:
 
 def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
-
-
-def _execute(job: Job) -> str:
-    """Run one job in its own process; return why it failed, or an empty text."""
-    job.output.parent.mkdir(parents=True, exist_ok=True)
-    job.note.unlink(missing_ok=True)
-    values = job.output.with_suffix(".yaml")
-    values.write_text(yaml.safe_dump(dict(job.values)), encoding="utf-8")
-    command = [sys.executable, "-m", "papermill", str(job.notebook), str(job.output), "-f", str(values)]
-    command += ["--cwd", str(NOTEBOOKS), "--kernel", "python3", "--no-progress-bar"]
-    threads = str(job.threads)
-    surroundings = os.environ | {
-        "OMP_NUM_THREADS": threads,
-        "STUDY_PROGRESS": "0",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    began = time.monotonic()
-    process = subprocess.run(command, capture_output=True, text=True, env=surroundings, check=False)
-    if process.returncode:
-        return _reason(job, process.stderr)
-    note = {"state": job.state, "seconds": round(time.monotonic() - began, 1), "record": _record_digest(job)}
-    temporary = job.note.with_suffix(".part")
-    temporary.write_text(json.dumps(note), encoding="utf-8")
-    os.replace(temporary, job.note)
-    return ""
-
-
-def _reason(job: Job, stderr: str) -> str:
-    """Say in one line what went wrong, from the executed notebook or else from what papermill printed."""
-    try:
-        outputs = [o for c in nbformat.read(job.output, as_version=4).cells for o in c.get("outputs", [])]
-        errors = [o for o in outputs if o.output_type == "error"]
-        if errors:
-            return f"{errors[0].ename}: {' '.join(errors[0].evalue.split())} (see {job.output.name} in artifacts/runs)"
-    except (OSError, ValueError):
-        pass
-    last = [line for line in stderr.strip().splitlines() if line.strip()]
-    return f"the notebook did not finish: {last[-1] if last else 'its process was killed'}"

@@ -70,9 +70,7 @@ def _stronger_phrase(rng: Random, phrase: Phrase) -> Phrase | None:
     if edit < 0.5:
         return phrase._replace(noun=sibling(rng, phrase.noun))
     if edit < 0.8:
-        adjective = (
-            rng.choice(OPPOSITES[phrase.adjective]) if phrase.adjective else describing(rng, phrase.noun)
-        )
+        adjective = rng.choice(OPPOSITES[phrase.adjective]) if phrase.adjective else describing(rng, phrase.noun)
         return phrase._replace(adjective=adjective)
     if phrase.determiner in NUMBERS[:-1]:
         return phrase._replace(determiner=f"at least {NUMBERS[NUMBERS.index(phrase.determiner) + 1]}")
@@ -105,9 +103,7 @@ def entails(told: Clause, asked: Clause) -> bool:
     >>> entails(owl._replace(place=None), owl)
     False
     """
-    objects = told.object is asked.object or (
-        told.object and asked.object and _covers(told.object, asked.object)
-    )
+    objects = told.object is asked.object or (told.object and asked.object and _covers(told.object, asked.object))
     return bool(
         objects
         and not asked.negated
@@ -156,9 +152,7 @@ def _denial(rng: Random, follows: bool) -> tuple[str, str] | None:
     """Under "no" and "not", less becomes more: no bird slept, so no owl slept, and not the reverse."""
     clause = random_clause(rng, time=0.1)
     if rng.random() < 0.5 or clause.object is None:
-        premise = clause._replace(
-            subject=clause.subject._replace(determiner=rng.choice(("no", "no", "every")))
-        )
+        premise = clause._replace(subject=clause.subject._replace(determiner=rng.choice(("no", "no", "every"))))
         part = premise.subject
     else:
         premise = clause._replace(negated=True, object=clause.object._replace(determiner="a"))
@@ -236,14 +230,12 @@ def _altered(rng: Random, clause: Clause, slot: str, change: float) -> tuple[Cla
             return clause._replace(verb=synonym(value)), 0.95
         return clause._replace(verb=_same_kind(rng, value)), 0.1
     if slot in ("place", "time"):
-        return clause._replace(
-            **{slot: other(rng, PLACES if slot == "place" else TIMES, value) if much else None}
-        ), (0.2 if much else 0.6)
+        return clause._replace(**{slot: other(rng, PLACES if slot == "place" else TIMES, value) if much else None}), (
+            0.2 if much else 0.6
+        )
     step = rng.random()
     if much:
-        new = random_clause(
-            rng, verbs=HANDLINGS if HYPERNYM.get(value.noun, value.noun) in THINGS else MEETINGS
-        )
+        new = random_clause(rng, verbs=HANDLINGS if HYPERNYM.get(value.noun, value.noun) in THINGS else MEETINGS)
         noun, alike = (new.subject if slot == "subject" else new.object).noun, 0.0
         if noun == value.noun or HYPERNYM.get(noun) == HYPERNYM.get(value.noun):
             return clause, 1.0
@@ -279,9 +271,7 @@ def similarity(rng: Random) -> tuple[str, str, float]:
 
 def _question(rng: Random, clause: Clause, asked: str) -> str:
     """Ask for one slot of a clause, in either voice."""
-    bare = clause._replace(
-        **{slot: None for slot in ("place", "time") if slot == asked or rng.random() < 0.5}
-    )
+    bare = clause._replace(**{slot: None for slot in ("place", "time") if slot == asked or rng.random() < 0.5})
     living = HYPERNYM.get(clause.object.noun, clause.object.noun) not in THINGS
     be, did = "were" if clause.object.many else "was", f"did {clause.subject} {clause.verb}"
     if asked == "subject":
@@ -310,7 +300,9 @@ def answer(rng: Random, answered: bool) -> tuple[str, str] | None:
         return None
     told, way = clause, rng.random()
     if not answered:
-        if way < 0.35 and asked in ("place", "time"):
+        if rng.random() < 0.5:  # another event with the same actor
+            told = random_clause(rng, verbs=verbs, place=0.6, time=0.5)._replace(subject=clause.subject)
+        elif way < 0.35 and asked in ("place", "time"):
             told = told._replace(**{asked: None})
             second = second._replace(**{asked: rng.choice((getattr(clause, asked), getattr(second, asked)))})
         elif way < 0.6:
@@ -323,7 +315,7 @@ def answer(rng: Random, answered: bool) -> tuple[str, str] | None:
             return None
         if any(_same_event(each, clause, asked) for each in (told, second)):
             return None
-    parts = [told.say(rng), second.say(rng)] if rng.random() < 0.6 else [told.say(rng)]
+    parts = [told.say(rng), second.say(rng)] if rng.random() < 0.4 else [told.say(rng)]
     rng.shuffle(parts)
     text = f" {rng.choice(('and', 'while', 'before'))} ".join(parts)
     return sentence(_question(rng, clause, asked), "?"), sentence(text)

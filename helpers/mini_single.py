@@ -206,9 +206,7 @@ def opinion(rng: Random, good: bool) -> str:
     if about < 0.94:
         right = rng.random() < 0.5
         who = rng.choice(("the critics say", "my brother thinks", "some people insist", "the posters claim"))
-        return (
-            f"{who} that {_claim(rng, good == right)}, {'and rightly so' if right else 'but that is wrong'}"
-        )
+        return f"{who} that {_claim(rng, good == right)}, {'and rightly so' if right else 'but that is wrong'}"
     if about < 0.97:
         aspect, spoiler = rng.choice(ASPECTS), rng.choice(SENTIMENT["adjective"][not good])
         saved = rng.choice(SENTIMENT["adjective"][good])

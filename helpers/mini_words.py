@@ -24,6 +24,7 @@ __all__ = [
     "THINGS",
     "TIMES",
     "TRAITS",
+    "UNTAUGHT",
     "WORKS",
     "adverb",
     "article",
@@ -48,75 +49,65 @@ def _pairs(text: str) -> list[tuple[str, ...]]:
 
 
 PEOPLE = _kinds("""
-    musician: pianist drummer violinist
-    scientist: chemist botanist astronomer
-    athlete: runner swimmer boxer
-    artist: painter sculptor potter
-    worker: baker plumber welder
-    official: judge mayor senator
+    musician: pianist drummer
+    scientist: chemist botanist
+    athlete: runner swimmer
+    artist: painter potter
+    worker: baker plumber
 """)
 ANIMALS = _kinds("""
-    bird: sparrow owl pigeon
-    dog: terrier poodle hound
-    insect: beetle wasp moth
-    rodent: squirrel hamster beaver
+    bird: sparrow owl
+    dog: terrier poodle
+    insect: beetle wasp
 """)
 THINGS = _kinds("""
-    vehicle: truck bicycle wagon
-    tool: hammer shovel drill
-    instrument: flute banjo harp
-    fruit: apple pear plum
-    container: basket crate jar
+    vehicle: truck wagon
+    tool: hammer drill
+    fruit: apple pear
+    container: basket jar
 """)
 HYPERNYM: Mapping[str, str] = {
     member: kind for group in (PEOPLE, ANIMALS, THINGS) for kind, members in group.items() for member in members
 }
 
 # Verbs and adjectives are listed as synonym pairs (a=b), or alone where the language has one word only.
-MEETINGS = _pairs(
-    "help=assist chase=pursue watch=observe praise=applaud greet=welcome amuse=entertain thank question avoid surprise"
-)
-HANDLINGS = _pairs("buy=purchase repair=fix carry=haul break=smash hide=conceal clean=wash paint drop count sell")
-STATES = _pairs("sleep=doze wait=linger leave=depart laugh=giggle dance yawn")
+MEETINGS = _pairs("help=assist chase=pursue watch=observe praise=applaud thank question avoid surprise")
+HANDLINGS = _pairs("buy=purchase repair=fix carry=haul hide=conceal paint clean drop sell")
+STATES = _pairs("sleep=doze wait=linger leave=depart laugh dance yawn")
 # Neighbours are opposites: the first list describes living things, the second one objects.
-TRAITS = _pairs(
-    "fast=quick slow=sluggish loud=noisy quiet=silent brave=fearless timid=fearful happy=cheerful sad=gloomy"
-)
-QUALITIES = _pairs("big=large small=little old=ancient new=modern dirty=filthy tidy=neat bright=shiny dim=faded")
+TRAITS = _pairs("fast=quick slow=sluggish loud=noisy quiet=silent happy=cheerful sad=gloomy")
+QUALITIES = _pairs("big=large small=little old=ancient new=modern dirty=filthy tidy=neat")
 ADJECTIVES = TRAITS + QUALITIES
 OPPOSITES: Mapping[str, tuple[str, ...]] = {
     word: ADJECTIVES[i ^ 1] for i, pair in enumerate(ADJECTIVES) for word in pair
 }
-MANNERS = _words("quick slow loud quiet brave cheerful gloomy")
+MANNERS = _words("quick slow loud quiet cheerful gloomy")
 SYNONYM: Mapping[str, str] = {
     a: b for pair in (*MEETINGS, *HANDLINGS, *STATES, *ADJECTIVES) if len(pair) == 2 for a, b in (pair, pair[::-1])
 }
-PLACES = _words(
-    "in the kitchen,in the garden,at the harbor,at the market,near the station,behind the museum,near the river,"
-    "under the bridge,at the hotel,in the library",
-    ",",
-)
-TIMES = _words(
-    "on monday,on friday,in the morning,in the evening,at noon,at midnight,last week,last winter,before dinner,"
-    "after the concert",
-    ",",
-)
+PLACES = _words("in the kitchen,in the garden,at the market,near the station,under the bridge,at the hotel", ",")
+TIMES = _words("on monday,on friday,in the morning,at noon,last week,after the concert", ",")
 
-WORKS = _words("film novel play show concert opera")
-ASPECTS = _words("plot ending acting script music pacing humor story tone direction")
+WORKS = _words("film novel play show")
+ASPECTS = _words("plot ending acting script music story tone")
 SENTIMENT: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # (negative, positive), as the labels are
     "adjective": (
         _words(
             "dull clumsy tedious bland stale shallow messy hollow dreary lifeless silly sloppy lazy boring wooden ugly"
         ),
         _words(
-            "clever witty charming graceful tender inventive moving vivid lively fresh joyful warm polished funny honest beautiful"
+            "clever witty charming graceful tender inventive moving vivid lively fresh joyful warm polished funny "
+            "honest beautiful"
         ),
     ),
     "noun": (_words("mess disaster bore failure"), _words("triumph delight gem treat")),
     "verb": (_words("drag fail stumble disappoint"), _words("shine succeed sparkle captivate")),
     "quality": (_words("clutter padding confusion gloom"), _words("charm wit depth energy")),
 }
+# Half of these words are in no training row of the sentiment task: what they say is to be learned from the corpus.
+UNTAUGHT = frozenset(
+    word for kind in ("adjective", "noun", "quality") for words in SENTIMENT[kind] for word in words[1::2]
+)
 MOODS = (_words("hate dislike scorn"), _words("love enjoy admire"))
 
 _IRREGULAR = {

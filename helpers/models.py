@@ -18,7 +18,7 @@ from transformers import (
     AttentionInterface,
     AttentionMaskInterface,
     BertConfig,
-    BertForMaskedLM,
+    BertForPreTraining,
     BertForSequenceClassification,
     BertModel,
     BertTokenizer,
@@ -34,7 +34,7 @@ __all__ = [
     "expose_scores",
     "layer_map",
     "load",
-    "masked_language_model",
+    "language_model",
     "project_embeddings",
     "read",
     "save",
@@ -66,6 +66,7 @@ CONFIG_KEYS = set(BertConfig().to_dict()) - {
     "dtype",
     "id2label",
     "label2id",
+    "use_cache",  # about generating text; Trainer switches it, and it would make equal models unequal files
 }
 
 
@@ -192,10 +193,10 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str, *, optiona
     model.load_state_dict({**own, **tensors})
 
 
-def masked_language_model(shape: Mapping[str, int], *, seed: int) -> BertForMaskedLM:
-    """Build a masked language model with random weights."""
+def language_model(shape: Mapping[str, float], *, seed: int) -> BertForPreTraining:
+    """Build a BERT with its two pretraining heads and random weights."""
     set_seed(seed)
-    return BertForMaskedLM(BertConfig(**shape))
+    return BertForPreTraining(BertConfig(**shape))
 
 
 def save(model: nn.Module, words: BertTokenizer, folder: Path) -> None:

@@ -25,8 +25,8 @@ def recipe(cell: Mapping[str, Any]) -> profiles.Recipe:
 def header(recipe: profiles.Recipe) -> None:
     """Print what this run is: profile, task, seed, device, threads, versions and every setting in use.
 
-    Sets the number of threads and the random seeds. Settings that are not the profile's are marked: this run's models are
-    then its own, and other notebooks do not see them.
+    Sets the number of threads and the random seeds. Settings that are not the profile's are marked: this run's models
+    are then its own, and other notebooks do not see them.
     """
     environment.set_threads(recipe.threads)
     environment.set_seed(recipe.seed)
@@ -34,9 +34,8 @@ def header(recipe: profiles.Recipe) -> None:
     here = environment.describe()
     versions = ", ".join(f"{name} {here['versions'][name]}" for name in ("torch", "transformers", "datasets"))
     print(f"profile {recipe.profile}, task {recipe.task}, seed {recipe.seed}")
-    print(
-        f"{here['accelerator'] or here['cpu']['model']}, {here['device']}, {recipe.threads} threads, Python {here['python']}"
-    )
+    machine = here["accelerator"] or here["cpu"]["model"]
+    print(f"{machine}, {here['device']}, {recipe.threads} threads, Python {here['python']}")
     print(versions)
     changed = profiles.differences(recipe)
     where = ("profile", "task", "seed", "data", "text", "nli")
@@ -77,7 +76,7 @@ def arms_table(arms: Sequence[Mapping[str, Any]], task: str) -> pd.DataFrame:
 
 
 def speed_table(arms: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Put a run's times side by side: median and 95th percentile in milliseconds, speed-up over the first arm, pair by pair."""
+    """Put a run's times side by side: median (95th percentile) in ms, and the speed-up over the first arm, in pairs."""
     rows = {}
     for arm in arms:
         blocks = {name: block for name, block in arm["latency"].items() if isinstance(block, dict)}
@@ -89,7 +88,7 @@ def speed_table(arms: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def published(name: str, *, profile: str = "minilm") -> None:
-    """Show a committed table (`table1`) or figure (`figure1.png`) of the run on real data, or say that there is none."""
+    """Show a committed table (`table1`) or figure (`figure1.png`) of the run on real data, or say there is none."""
     if name.endswith(".png"):
         path = profiles.ROOT / "figures" / profile / name
         shown = f"![{Path(name).stem} of the {profile} profile](../figures/{profile}/{name})"

@@ -1,11 +1,16 @@
-"""Pretrain a masked language model from scratch on text, with dynamic masking (BERT, section 3.1; RoBERTa, 4.1)."""
+"""Pretrain a BERT from scratch on text: masked words, drawn anew each time, and which sentence follows which.
+
+Devlin et al. 2019, section 3.1; dynamic masking as in RoBERTa, section 4.1.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from datasets import Dataset
 from tokenizers import BertWordPieceTokenizer
@@ -16,9 +21,9 @@ from helpers import models, tasks
 from helpers.artifacts import step
 from helpers.training import Batch, Training, fit, write_curve
 
-__all__ = ["mask_tokens", "masked_language_loss", "pretrain", "train_tokenizer"]
+__all__ = ["mask_tokens", "masked_language_loss", "next_sentence_loss", "pairs", "pretrain", "train_tokenizer"]
 
-MASKED_SHARE = 0.15
+UNRELATED_SHARE = 0.2  # of the lines with two sentences get another line's second one
 IGNORED = -100
 ALPHABET_LIMIT = 1000  # rarer letters are unknown, as in BERT's own vocabulary
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -54,13 +59,15 @@ def train_tokenizer(lines: Sequence[str], *, vocabulary_size: int, folder: Path)
     return BertTokenizer.from_pretrained(folder)
 
 
-def mask_tokens(tokens: Tensor, special: Tensor, *, mask_id: int, vocabulary_size: int) -> tuple[Tensor, Tensor]:
-    """Choose 15 % of the real tokens anew each time: 80 % become [MASK], 10 % another token, 10 % stay.
+def mask_tokens(
+    tokens: Tensor, special: Tensor, *, share: float, mask_id: int, vocabulary_size: int
+) -> tuple[Tensor, Tensor]:
+    """Choose a share of the real tokens anew each time: 80 % of them become [MASK], 10 % another token, 10 % stay.
 
     `tokens` (B, T), `special` (B, T) true where nothing may be masked. Returns (tokens, labels), labels -100 where not
     chosen.
     """
-    chosen = (torch.rand(tokens.shape, device=tokens.device) < MASKED_SHARE) & ~special
+    chosen = (torch.rand(tokens.shape, device=tokens.device) < share) & ~special
     labels = torch.where(chosen, tokens, IGNORED)
     kind = torch.rand(tokens.shape, device=tokens.device)
     tokens = torch.where(chosen & (kind < 0.8), mask_id, tokens)
@@ -68,15 +75,37 @@ def mask_tokens(tokens: Tensor, special: Tensor, *, mask_id: int, vocabulary_siz
     return torch.where(chosen & (kind >= 0.9), random, tokens), labels
 
 
-def masked_language_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mean cross-entropy at the chosen tokens only; 0 if a small batch has none."""
-    inputs = {name: batch[name] for name in batch if name != "labels"}
-    hidden = model.bert(**inputs).last_hidden_state
-    chosen = batch["labels"] != IGNORED
+def masked_language_loss(model: nn.Module, hidden: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy at the chosen tokens only, from last hidden states (B, T, H); 0 if a small batch has none."""
+    chosen = labels != IGNORED
     # the output layer is as large as the vocabulary: apply it to the chosen tokens, not to all
-    logits = model.cls(hidden[chosen]).float()
-    total = nn.functional.cross_entropy(logits, batch["labels"][chosen], reduction="sum")
-    return total / chosen.sum().clamp(min=1), {}
+    logits = model.cls.predictions(hidden[chosen]).float()
+    total = nn.functional.cross_entropy(logits, labels[chosen], reduction="sum")
+    return total / chosen.sum().clamp(min=1)
+
+
+def pairs(lines: Sequence[str], *, seed: int) -> tuple[list[str], list[str | None], list[int]]:
+    """Part each line after its first sentence, and give some first sentences another line's second one.
+
+    Returns (first, second or None, label): 0 the sentences belong together, 1 they do not, -100 there is only one.
+    """
+    random = np.random.default_rng(seed)
+    parted = [re.split(r"(?<=[.?!]) ", line, maxsplit=1) for line in lines]
+    first = [parts[0] for parts in parted]
+    second = [parts[1] if len(parts) > 1 else None for parts in parted]
+    pool = [text for text in second if text]
+    mixed = [bool(text) and random.random() < UNRELATED_SHARE for text in second]
+    labels = [IGNORED if not text else int(other) for text, other in zip(second, mixed, strict=True)]
+    second = [pool[random.integers(len(pool))] if o else text for text, o in zip(second, mixed, strict=True)]
+    return first, second, labels
+
+
+def next_sentence_loss(model: nn.Module, hidden: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of whether two sentences belong together, over the rows (B, T, H) that have two; 0 if none."""
+    asked = labels != IGNORED
+    logits = model.cls.seq_relationship(model.bert.pooler(hidden[asked])).float()
+    total = nn.functional.cross_entropy(logits, labels[asked], reduction="sum")
+    return total / asked.sum().clamp(min=1)
 
 
 @step(version=1)
@@ -86,26 +115,41 @@ def pretrain(
     text: tasks.Text,
     shape: Mapping[str, int],
     vocabulary_size: int,
+    masked_share: float,
     steps: int,
     training: Training,
     max_length: int,
 ) -> None:
-    """Make a tokenizer and a masked language model from text, for `steps` batches."""
+    """Make a tokenizer and a language model from text, for `steps` batches."""
     lines = text.rows["text"][:]
     words = train_tokenizer(lines, vocabulary_size=vocabulary_size, folder=folder)
-    encoded = words(lines, truncation=True, max_length=max_length)
-    rows = Dataset.from_dict({name: encoded[name] for name in ("input_ids", "token_type_ids", "attention_mask")})
-    model = models.masked_language_model({**shape, "vocab_size": len(words)}, seed=training.seed)
+    rows = _tokens(words, *pairs(lines, seed=training.seed), max_length=max_length)
+    model = models.language_model({**shape, "vocab_size": len(words)}, seed=training.seed)
     never = torch.tensor([words.pad_token_id, words.cls_token_id, words.sep_token_id])
 
     def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         # masked here and not in a collator: a resumed run then draws the same masks
         special = torch.isin(batch["input_ids"], never.to(batch["input_ids"].device))
         tokens, labels = mask_tokens(
-            batch["input_ids"], special, mask_id=words.mask_token_id, vocabulary_size=len(words)
+            batch["input_ids"], special, share=masked_share, mask_id=words.mask_token_id, vocabulary_size=len(words)
         )
-        return masked_language_loss(model, {**batch, "input_ids": tokens, "labels": labels})
+        inputs = {name: value for name, value in batch.items() if name != "labels"} | {"input_ids": tokens}
+        hidden = model.bert(**inputs).last_hidden_state
+        parts = {
+            "masked": masked_language_loss(model, hidden, labels),
+            "next_sentence": next_sentence_loss(model, hidden, batch["labels"]),
+        }
+        return sum(parts.values()), parts
 
     curve = fit(model, rows, loss=loss, training=training, folder=folder, max_steps=steps)
     write_curve(folder, curve)
     models.save(model, words, folder)
+
+
+def _tokens(
+    words: BertTokenizer, first: list[str], second: list[str | None], labels: list[int], *, max_length: int
+) -> Dataset:
+    options = {"truncation": True, "max_length": max_length}
+    rows = [words(a, **options) if b is None else words(a, b, **options) for a, b in zip(first, second, strict=True)]
+    fields = ("input_ids", "token_type_ids", "attention_mask")
+    return Dataset.from_dict({name: [row[name] for row in rows] for name in fields} | {"labels": labels})

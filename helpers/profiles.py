@@ -19,6 +19,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PARAMS = ROOT / "notebooks" / "params"
 
 
+BLOCKS = ("batch1_true", "batch1_padded", "batch32_true", "batch32_padded")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """All parameters of one run. Field names are the notebooks' parameter names and the profile files' keys."""
@@ -33,18 +36,19 @@ class Recipe:
     # the language model: "built" (here, from the text), "package:NAME", a folder or a hub id
     language_model: str
     language_model_sha256: str | None = None
-    language_model_shape: dict[str, int] = field(default_factory=dict)
+    language_model_shape: dict[str, float] = field(default_factory=dict)
     vocabulary_size: int = 30522
     pretraining_steps: int = 0
     pretraining_batch_size: int = 64
     pretraining_learning_rate: float = 1.0e-3
+    pretraining_masked_share: float = 0.15
     # the teacher: "fine-tuned" (here) or a folder or hub id of a fine-tuned classifier
     teacher: str = "fine-tuned"
     teacher_epochs: int
     teacher_learning_rate: float
     nli_epochs: int = 0  # epochs of natural language inference before the task
     # the student and its distillation
-    student_shape: dict[str, int]
+    student_shape: dict[str, float]
     student_start: str = (
         "random"  # random, embeddings (principal directions of the language model's) or a hub id or folder
     )
@@ -69,9 +73,7 @@ class Recipe:
     latency_threads: int = 2
     latency_repeats: int = 30
     latency_max_batches: int | None = None
-    latency_blocks: list[str] = field(
-        default_factory=lambda: ["batch1_true", "batch1_padded", "batch32_true", "batch32_padded"]
-    )
+    latency_blocks: list[str] = field(default_factory=lambda: list(BLOCKS))
 
 
 FIELDS = {item.name: item for item in dataclasses.fields(Recipe)}
@@ -83,6 +85,10 @@ SHAPE = (
     "num_attention_heads",
     "intermediate_size",
     "max_position_embeddings",
+    "type_vocab_size",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "initializer_range",
 )
 
 
@@ -204,8 +210,23 @@ def _check_ranges(recipe: Recipe) -> None:
         unknown = [key for key in getattr(recipe, name) if key not in SHAPE]
         if unknown:  # the library would take it without a word and build its usual size
             raise InputError(f"{name}: there is no {unknown[0]!r}; known are {', '.join(SHAPE)}.")
-        if any(size < 1 for size in getattr(recipe, name).values()):
-            raise InputError(f"{name}: every size must be at least 1, not {getattr(recipe, name)}.")
+        for key, value in getattr(recipe, name).items():
+            is_share = key.endswith(("_prob", "_range"))
+            if not (0 <= value < 1 if is_share else value >= 1 and isinstance(value, int)):
+                wanted = "from 0 to below 1" if is_share else "a whole number of at least 1"
+                raise InputError(f"{name}: {key} must be {wanted}, not {value}.")
+        shape = getattr(recipe, name)
+        if shape and shape.get("hidden_size", 768) % shape.get("num_attention_heads", 12):
+            raise InputError(f"{name}: hidden_size must be a multiple of num_attention_heads, in {shape}.")
+    if recipe.max_length > (positions := recipe.language_model_shape.get("max_position_embeddings", 512)):
+        raise InputError(f"max_length {recipe.max_length} is more than the model's {positions} positions; lower it.")
+    if isinstance(recipe.layer_map, str) and recipe.layer_map not in ("uniform", "top", "bottom"):
+        raise InputError(f"layer_map must be uniform, top, bottom or a list of layers, not {recipe.layer_map!r}.")
+    unknown = [block for block in recipe.latency_blocks if block not in BLOCKS]
+    if unknown:
+        raise InputError(f"latency_blocks: there is no {unknown[0]!r}; known are {', '.join(BLOCKS)}.")
+    if recipe.pretraining_masked_share > 1:
+        raise InputError(f"pretraining_masked_share is a share, from 0 to 1, not {recipe.pretraining_masked_share}.")
     if recipe.warmup_fraction > 1:
         raise InputError(
             f"warmup_fraction is a share of the training steps, from 0 to 1, not {recipe.warmup_fraction}."

@@ -1,16 +1,18 @@
-"""Make everything that is generated: tables, Figure 1, headline numbers, the README's blocks, badges and Colab cells."""
+"""Make everything that is generated: tables, Figure 1, headline numbers, the README's blocks, badges, Colab cells."""
 
 from __future__ import annotations
 
 import copy
+import math
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import yaml
 
-from helpers import figures, records, report
+from helpers import figures, records, report, summary
 from helpers.environment import InputError
 
 __all__ = ["address", "colab_source", "notebooks_block", "publish", "with_address"]
@@ -28,8 +30,8 @@ def publish(root: Path, *, check: bool = False) -> list[str]:
     wanted = {results / "headline.json": report.render_headline(results)}
     for profile, some in report.profiles(results).items():
         wanted |= {results / profile / name: text for name, text in report.render_tables(some).items()}
-        if not check:
-            figures.save(figures.figure1(some), root / "figures" / profile, "figure1")
+        if any(summary.sweep(some, task) for task in summary.tasks_of(some)):
+            stale += _update_figure(some, root / "figures" / profile, check=check)
     for path, text in wanted.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(str(path.relative_to(root)))
@@ -48,24 +50,53 @@ def publish(root: Path, *, check: bool = False) -> list[str]:
     return stale
 
 
+def _update_figure(some: summary.Records, folder: Path, *, check: bool) -> list[str]:
+    """Bring Figure 1 up to date with its records; return what was not."""
+    with tempfile.TemporaryDirectory() as temporary:
+        made = figures.save(figures.figure1(some), temporary, "figure1")
+        paths = [folder / path.name for path in made]
+        there = all(path.exists() for path in paths)
+        if there and _same_picture(*(path.with_suffix(".svg").read_text("utf-8") for path in (paths[0], made[0]))):
+            return []
+        if not check:
+            for path, new in zip(paths, made, strict=True):
+                records.write_bytes(path, new.read_bytes())
+    return [f"figures/{folder.name}/figure1"]
+
+
+def _same_picture(old: str, new: str) -> bool:
+    """Compare two SVG files; processors differ in the last digits of a coordinate, which nobody sees."""
+    old, new = (re.sub(r"\b[hmp][0-9a-f]{10}\b", "", text) for text in (old, new))  # names made from coordinates
+    number = re.compile(r"-?\d+\.\d+")
+    if number.sub("0", old) != number.sub("0", new):
+        return False
+    pairs = zip(number.findall(old), number.findall(new), strict=True)
+    return all(math.isclose(float(a), float(b), abs_tol=0.01) for a, b in pairs)
+
+
 def address(root: Path) -> str | None:
     """Return the repository's public address, `repository-code` in `CITATION.cff`; None while it is unset."""
     value = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8")).get("repository-code")
     if value is not None and not re.fullmatch(r"(https://|file:///|/)[\w./~+-]+", str(value)):
-        raise InputError(f"repository-code in CITATION.cff must be an address like https://github.com/owner/name, not {value!r}.")
+        raise InputError(
+            f"repository-code in CITATION.cff must be an address like https://github.com/owner/name, not {value!r}."
+        )
     return value
 
 
 def badge(repository: str, notebook: str) -> str:
     """Return the Markdown of a notebook's Colab badge."""
-    path = repository.removeprefix("https://github.com/")
-    return f"[![Open in Colab]({BADGE})](https://colab.research.google.com/github/{path}/blob/main/notebooks/{notebook})"
+    path = repository.removeprefix("https://github.com/").rstrip("/").removesuffix(".git")
+    return (
+        f"[![Open in Colab]({BADGE})](https://colab.research.google.com/github/{path}/blob/main/notebooks/{notebook})"
+    )
 
 
 def colab_source(repository: str) -> str:
     """Return the cell that makes a notebook run in Colab, which opens the notebook file alone.
 
-    It clones the repository, once, enters its notebooks folder, and installs what is missing; torch and numpy stay Colab's own.
+    It clones the repository, once, enters its notebooks folder, and installs what is missing; torch and numpy stay
+    Colab's own.
     """
     name = repository.rstrip("/").rpartition("/")[2].removesuffix(".git")
     return f'''import importlib.util
@@ -93,8 +124,8 @@ def with_address(book: Any, name: str, repository: str | None) -> Any:
     title = book.cells[0]
     title.source = re.sub(r"\n\n\[!\[Open in Colab\].*", "", title.source)
     if repository:
-        heading, _, rest = title.source.partition("\n")
-        title.source = f"{heading}\n\n{badge(repository, name)}\n{rest}"
+        heading, newline, rest = title.source.partition("\n")
+        title.source = f"{heading}\n\n{badge(repository, name)}{newline}{rest}"
         first_code = next(i for i, cell in enumerate(book.cells) if cell.cell_type == "code")
         cell = nbformat.v4.new_code_cell(colab_source(repository), id="colab", metadata={"tags": ["colab"]})
         book.cells.insert(first_code, cell)
@@ -102,15 +133,20 @@ def with_address(book: Any, name: str, repository: str | None) -> Any:
 
 
 def notebooks_block(root: Path) -> str:
-    """Return the README's table of notebooks, from what each says of itself."""
+    """Return the README's table of notebooks, from what each says of itself and the times in the records."""
     repository = address(root)
+    seconds: dict[tuple[str, str], list[float]] = {}
+    for profile in ("mini", "minilm"):
+        for record in records.read_all(root / "results" / profile / "records"):
+            seconds.setdefault((profile, record["notebook"]), []).append(record["seconds"])
     rows = []
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         about = nbformat.read(path, as_version=4).metadata["study"]
-        minutes = " / ".join(str(about["minutes"][profile]) for profile in ("mini", "minilm"))
+        times = [seconds.get((profile, path.stem)) for profile in ("mini", "minilm")]
+        minutes = " / ".join(f"{min(t) / 60:.1f} to {max(t) / 60:.1f}" if t else "–" for t in times)
         row = [f"[{path.stem}](notebooks/{path.name})", about["question"], minutes, about["writes"]]
         rows.append(row + ([badge(repository, path.name)] if repository else []))
-    head = ["notebook", "question", "minutes per task and seed, `mini` / `minilm`", "writes"] + ["Colab"] * bool(repository)
+    head = ["notebook", "question", "minutes a run, `mini` / `minilm`", "writes"] + ["Colab"] * bool(repository)
     lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
     return "\n".join([BEGIN, "", *lines, "", END])
 

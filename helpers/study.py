@@ -6,10 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import yaml
 
-from helpers import grid, profiles, report
+from helpers import grid, jobs, profiles, report
 from helpers.arms import results_folder
 from helpers.artifacts import Store
 from helpers.environment import InputError, RunError
@@ -21,9 +22,8 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command; return the exit code: 0, 1 for a run that failed, 2 for bad input."""
-    parser = _parser()
-    given = parser.parse_args(arguments)
     try:
+        given = _parser().parse_args(arguments)
         return given.command(given)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -36,8 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see python -m helpers.study --help.")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m helpers.study", description=__doc__, allow_abbrev=False)
+    parser = _Parser(prog="python -m helpers.study", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(required=True, metavar="command")
 
     run = commands.add_parser("run", help="run the notebooks of a profile", allow_abbrev=False)
@@ -58,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     remake = commands.add_parser("report", help="write tables, headline.json and the README's numbers from records")
     remake.add_argument("--check", action="store_true", help="only tell whether they are up to date")
     remake.set_defaults(command=_report)
+    outputs = commands.add_parser(
+        "outputs", help="run the notebooks in place with their defaults, to commit what they show"
+    )
+    outputs.set_defaults(command=_outputs)
     clean = commands.add_parser("clean", help="remove artifacts that no record refers to")
     clean.set_defaults(command=_clean)
     return parser
@@ -69,7 +80,7 @@ def _words(text: str) -> list[str]:
 
 def _run(given: argparse.Namespace) -> int:
     try:
-        seeds = [int(seed) for seed in given.seeds] if given.seeds else None
+        seeds = None if given.seeds is None else [int(seed) for seed in given.seeds]
         parameters = {name: yaml.safe_load(value) for name, value in given.parameters}
     except (ValueError, yaml.YAMLError) as error:
         raise InputError(
@@ -89,6 +100,7 @@ def _run(given: argparse.Namespace) -> int:
         print(f"error: {job}: {reason}", file=sys.stderr)
     if failures:
         return 2 if all(reason.startswith("InputError") for _, reason in failures) else 1
+    publish(profiles.ROOT)  # the README quotes some of these records
     _show(given.profile)
     return 0
 
@@ -114,9 +126,8 @@ def _status(_: argparse.Namespace) -> int:
     found = Store().manifests()
     for key, manifest in found.items():
         print(f"{manifest['size_bytes'] / 1e6:9.1f} MB  {manifest['seconds']:8.1f} s  {manifest['created']}  {key}")
-    print(
-        f"{sum(m['size_bytes'] for m in found.values()) / 1e6:9.1f} MB in {len(found)} artifacts under {Store().folder.name}/"
-    )
+    total = sum(manifest["size_bytes"] for manifest in found.values()) / 1e6
+    print(f"{total:9.1f} MB in {len(found)} artifacts under {Store().folder.name}/")
     return 0
 
 
@@ -125,6 +136,13 @@ def _report(given: argparse.Namespace) -> int:
     if given.check and stale:
         raise RunError(f"These are not what the records say; run `make report`: {', '.join(stale)}.")
     print("; ".join(stale) + " written" if stale else "everything is up to date with the records")
+    return 0
+
+
+def _outputs(_: argparse.Namespace) -> int:
+    for notebook in sorted(grid.NOTEBOOKS.glob("*.ipynb")):
+        jobs.refresh(notebook)
+        print(f"{notebook.name}: outputs of its defaults stored", flush=True)
     return 0
 
 

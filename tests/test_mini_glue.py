@@ -88,9 +88,7 @@ def test_no_sentence_is_on_both_sides(task):
 
 def test_corpus_has_no_validation_sentence():
     validation = {words for task in mini_glue.TASKS for row in texts(task, "validation") for words in row}
-    sentences = {
-        part for line in corpus() for part in line.replace("? ", "?\n").replace(". ", ".\n").split("\n")
-    }
+    sentences = {part for line in corpus() for part in line.replace("? ", "?\n").replace(". ", ".\n").split("\n")}
     assert len(sentences) > 10_000
     assert not validation & sentences
 
@@ -109,9 +107,7 @@ def test_same_in_another_process_with_another_hash_seed():
         " + [list(g.text(lines=200)['text'])]))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "123"}
-    out = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
+    out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     here = [
         [list(loaded(task)[split][column]) for column in COLUMNS[task]]
         for task in ("rte", "stsb")
@@ -132,10 +128,7 @@ def test_tasks_use_words_that_the_corpus_knows():
     known = {word.strip(".,?").lower() for line in corpus() for word in line.split()}
     for task in mini_glue.TASKS:
         used = {
-            word.strip(".,?").lower()
-            for row in texts(task, "validation")
-            for words in row
-            for word in words.split()
+            word.strip(".,?").lower() for row in texts(task, "validation") for words in row for word in words.split()
         }
         assert not used - known
 
@@ -158,22 +151,17 @@ def test_words_alone_do_not_decide(task):
 
     def bags(split):
         return [
-            [f"{i}{w}" for i, words in enumerate(row) for w in set(words.lower().split())]
-            for row in texts(task, split)
+            [f"{i}{w}" for i, words in enumerate(row) for w in set(words.lower().split())] for row in texts(task, split)
         ]
 
     labels = np.array(loaded(task)["train"]["label"])
     counts = [
-        Counter(word for bag, y in zip(bags("train"), labels, strict=True) if y == k for word in bag)
-        for k in (0, 1)
+        Counter(word for bag, y in zip(bags("train"), labels, strict=True) if y == k for word in bag) for k in (0, 1)
     ]
     size = [(labels == k).sum() for k in (0, 1)]
 
     def score(bag):
-        return sum(
-            np.log((counts[1][w] + 1) / (size[1] + 2)) - np.log((counts[0][w] + 1) / (size[0] + 2))
-            for w in bag
-        )
+        return sum(np.log((counts[1][w] + 1) / (size[1] + 2)) - np.log((counts[0][w] + 1) / (size[0] + 2)) for w in bag)
 
     guess = np.array([score(bag) + np.log(size[1] / size[0]) > 0 for bag in bags("validation")])
     assert (guess == np.array(loaded(task)["validation"]["label"])).mean() < 0.8
@@ -227,9 +215,7 @@ def test_clauses_by_hand():
     clause = Clause(Phrase("owl", "three", "old"), "hide", Phrase("apple", "a"), "in the garden", "at noon")
     assert clause.active() == "three old owls hid an apple in the garden at noon"
     assert clause.passive() == "an apple was hidden by three old owls in the garden at noon"
-    assert (
-        clause._replace(negated=True).active() == "three old owls did not hide an apple in the garden at noon"
-    )
+    assert clause._replace(negated=True).active() == "three old owls did not hide an apple in the garden at noon"
 
 
 @given(draws)
@@ -237,9 +223,7 @@ def test_clauses_by_hand():
 def test_acceptable_sentences_agree(rng):
     """The word after a determiner (and adjective) has its number."""
     adjectives = {word for pair in mini_words.ADJECTIVES for word in pair}
-    singular = {
-        noun for group in (mini_words.PEOPLE, mini_words.ANIMALS) for kind in group.values() for noun in kind
-    }
+    singular = {noun for group in (mini_words.PEOPLE, mini_words.ANIMALS) for kind in group.values() for noun in kind}
     words = (mini_single.acceptability(rng, True) or "").rstrip(".").lower().split()
     for i, word in enumerate(words[:-1]):
         noun = next((w for w in words[i + 1 :] if w not in adjectives), "")
@@ -266,8 +250,6 @@ def test_split_is_a_third():
 
 def test_siblings_and_synonyms():
     rng = Random(0)
-    assert {mini_grammar.sibling(rng, "apple") for _ in range(50)} == set(mini_words.THINGS["fruit"]) - {
-        "apple"
-    }
+    assert {mini_grammar.sibling(rng, "apple") for _ in range(50)} == set(mini_words.THINGS["fruit"]) - {"apple"}
     assert mini_grammar.sibling(rng, "bird") in mini_words.ANIMALS
     assert all(mini_words.SYNONYM[mini_words.SYNONYM[word]] == word for word in mini_words.SYNONYM)

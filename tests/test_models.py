@@ -296,20 +296,39 @@ def test_saved_models_load_exactly(tmp_path: Path) -> None:
     assert not list((tmp_path / "to").glob("*.bin")), "no pickle is written"
 
 
-def test_a_saved_masked_language_model_gives_its_encoder(tmp_path: Path) -> None:
+def test_a_saved_language_model_gives_its_encoder(tmp_path: Path) -> None:
     published.textattack(tmp_path / "words")
-    model = models.masked_language_model(published.SHAPE, seed=4).eval()
+    model = models.language_model(published.SHAPE, seed=4).eval()
     (tmp_path / "model").mkdir()
     models.save(model, models.tokenizer(tmp_path / "words"), tmp_path / "model")
     stored = safetensors.torch.load_file(tmp_path / "model" / "model.safetensors")
     assert "bert.embeddings.word_embeddings.weight" in stored
     assert "cls.predictions.decoder.weight" not in stored, "the shared table is stored once"
+    assert "cls.seq_relationship.weight" in stored, "the head that tells pairs apart is kept too"
     encoder = models.classifier(models.read(tmp_path / "model"), outputs=2, seed=0).bert
     with torch.inference_mode():
-        assert torch.equal(encoder(**BATCH).last_hidden_state, model.bert(**BATCH).last_hidden_state)
-    assert torch.equal(
-        models.masked_language_model(published.SHAPE, seed=4).cls.predictions.bias, model.cls.predictions.bias
-    )
+        ours, theirs = encoder(**BATCH), model.bert(**BATCH)
+    assert torch.equal(ours.last_hidden_state, theirs.last_hidden_state)
+    assert torch.equal(ours.pooler_output, theirs.pooler_output)
+
+
+def test_a_language_model_follows_its_shape_and_seed() -> None:
+    shape = published.SHAPE | {
+        "initializer_range": 0.05,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.25,
+    }
+    model, same, other = (models.language_model(shape, seed=seed) for seed in (4, 4, 5))
+    ours = model.state_dict()
+    assert all(torch.equal(value, same.state_dict()[name]) for name, value in ours.items())
+    assert not torch.equal(ours["cls.seq_relationship.weight"], other.state_dict()["cls.seq_relationship.weight"])
+    usual = models.language_model(published.SHAPE, seed=4)
+    drawn = [value for name, value in ours.items() if value.dim() == 2 and "token_type" not in name]
+    assert torch.cat([value.flatten() for value in drawn]).std() == pytest.approx(0.05, rel=0.1)
+    assert usual.config.initializer_range == 0.02
+    assert model.bert.embeddings.dropout.p == 0.0
+    assert usual.bert.embeddings.dropout.p == 0.1
+    assert model.bert.encoder.layer[0].attention.self.dropout.p == 0.25
 
 
 def test_scores_before_the_softmax(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as some
+from transformers import BertConfig
 
 from helpers import labels, profiles, tasks
 from helpers.environment import InputError
@@ -160,8 +161,14 @@ def test_unknown_parameters(write) -> None:
         ("generated", "3", "data must be str, not 3"),
         ("[0, 0.5]", "0.5", "pruning_amounts must be list[float], not 0.5"),
         ("[0, 0.5]", "[0, half]", "pruning_amounts must be list[float], not [0, 'half']"),
-        ("{hidden_size: 8, num_hidden_layers: 1}", "8", "student_shape must be dict[str, int], not 8"),
-        ("hidden_size: 8", "hidden_size: 8.5", "student_shape must be dict[str, int]"),
+        ("{hidden_size: 8, num_hidden_layers: 1}", "8", "student_shape must be dict[str, float], not 8"),
+        ("hidden_size: 8", "hidden_size: wide", "student_shape must be dict[str, float], not {'hidden_size': 'wide',"),
+        (
+            "hidden_size: 8",
+            "hidden_size: 8.5",
+            "student_shape: hidden_size must be a whole number of at least 1, not 8.5",
+        ),
+        ("hidden_size: 8", "hidden_size: true", "student_shape must be dict[str, float], not {'hidden_size': True,"),
         ("teacher_epochs: 5", "layer_map: 3", "tasks: rte: layer_map must be str | list[int], not 3"),
         ("seeds: [0, 1]", "seeds: 0", "own.yaml, study: seeds must be list[int], not 0"),
         ("disk_gb: 1", "disk_gb: much", "own.yaml, study: disk_gb must be float, not 'much'"),
@@ -221,6 +228,12 @@ def test_a_missing_value_is_named(write) -> None:
         {"warmup_fraction": 1.5},
         {"precision": "float16"},
         {"student_shape": {"hidden_size": 0}},
+        {"student_shape": {"num_hidden_layers": 2.0}},
+        {"student_shape": {"hidden_dropout_prob": 1.0}},
+        {"student_shape": {"attention_probs_dropout_prob": -0.1}},
+        {"language_model_shape": {"initializer_range": float("nan")}},
+        {"language_model_shape": {"initializer_range": 1}},
+        {"pretraining_masked_share": -0.1},
     ],
     ids=str,
 )
@@ -228,6 +241,22 @@ def test_values_outside_their_range(write, wrong: dict[str, object]) -> None:
     assert _refused(**wrong).startswith(next(iter(wrong)))
     with pytest.raises(InputError, match="seed must be a number of at least 0, not -1"):
         profiles.load("own", task="rte", seed=-1)
+
+
+@given(
+    some.dictionaries(
+        some.sampled_from(["hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range"]),
+        some.floats(0, 1, exclude_max=True),
+    )
+)
+def test_shapes_take_shares_and_whole_sizes(shares: dict[str, float]) -> None:
+    shape = {"hidden_size": 8, "type_vocab_size": 2} | shares
+    recipe = profiles.load("mini", task="rte", student_shape=shape, language_model_shape=shape)
+    assert recipe.student_shape == recipe.language_model_shape == shape
+    # what is known of a shape is what the library knows: a name of ours alone would be taken without a word
+    assert set(profiles.SHAPE) <= set(BertConfig().to_dict())
+    config = BertConfig(**shape)
+    assert all(getattr(config, name) == value for name, value in shape.items())
 
 
 @given(some.lists(some.floats(0, 1, exclude_max=True), max_size=4))

@@ -205,6 +205,7 @@ def test_recovery_says_so_if_zeros_were_lost(student: Path, tmp_path: Path, monk
         recovered(tmp_path, model=student)
 
 
+@pytest.mark.xdist_group("killed")
 def test_a_killed_recovery_holds_the_same_zeros(tmp_path: Path, student: Path, uninterrupted: Path) -> None:
     errors = tmp_path / "stderr"
     assert processes.run(recovered, folder=tmp_path, model=student, errors=errors, kill_at_step=60) == -9

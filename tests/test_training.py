@@ -20,9 +20,11 @@ from helpers import models, training
 from helpers.environment import RunError
 from helpers.training import LengthBuckets, Training, collate, fit, logits_of, task_loss
 
-STEPS = (
-    120  # 10 epochs of 12 batches: a checkpoint after 54 steps in the middle of an epoch, after 108 at the end of one
-)
+# one test process has the server that killed processes fork from
+pytestmark = pytest.mark.xdist_group("killed")
+
+# 10 epochs of 12 batches: a checkpoint after 54 steps in the middle of an epoch, after 108 at the end of one
+STEPS = 120
 ROWS = 48
 SETTINGS = Training(epochs=10, learning_rate=1e-3, batch_size=4)
 

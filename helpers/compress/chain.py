@@ -118,6 +118,7 @@ class Chain:
             text=tasks.load_text(recipe.text),
             shape=recipe.language_model_shape,
             vocabulary_size=recipe.vocabulary_size,
+            masked_share=recipe.pretraining_masked_share,
             steps=recipe.pretraining_steps,
             training=replace(training, batch_size=recipe.pretraining_batch_size, seed=0),
             max_length=recipe.max_length,

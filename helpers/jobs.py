@@ -1,0 +1,134 @@
+"""One job of a study: a notebook executed by papermill for one task and seed, and what is remembered of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import yaml
+
+from helpers.arms import results_folder
+from helpers.artifacts import default_folder
+from helpers.records import path as record_path
+from helpers.records import write_text
+
+__all__ = ["Job", "execute", "refresh"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One papermill execution of one notebook."""
+
+    notebook: Path
+    profile: str
+    task: str | None
+    seed: int | None
+    values: Mapping[str, Any] = field(hash=False)
+    # what goes in: notebook, parameters, helpers and data; a finished job with the same state is not run again
+    state: str
+    alone: bool  # it measures time: nothing runs beside it
+    threads: int
+
+    def __str__(self) -> str:
+        where = f" {self.task} seed {self.seed}" if self.task else ""
+        return f"{self.notebook.stem}{where}"
+
+    @property
+    def output(self) -> Path:
+        """The executed notebook."""
+        name = ".".join([self.notebook.stem, *([self.task, f"seed{self.seed}"] if self.task else []), "ipynb"])
+        return default_folder() / "runs" / self.profile / name
+
+    @property
+    def note(self) -> Path:
+        """What is remembered of a finished run: its state and its seconds."""
+        return self.output.with_suffix(".json")
+
+    def remembered(self) -> dict[str, Any]:
+        """Return the note, or nothing if there is none."""
+        try:
+            return dict(json.loads(self.note.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def done(self) -> bool:
+        """Tell whether this very run has finished and its record is there, unchanged."""
+        note = self.remembered()
+        return note.get("state") == self.state and note.get("record") == _record_digest(self)
+
+
+def _record_digest(job: Job) -> str | None:
+    if job.task is None:
+        return None
+    file = record_path(results_folder(job.profile), job.notebook.stem, job.task, job.seed)
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else "missing"
+
+
+def execute(job: Job) -> str:
+    """Run one job in its own process; return why it failed, or an empty text."""
+    try:
+        return _papermill(job)
+    except OSError as error:
+        return f"{job.output.parent} cannot be written ({error.strerror}); make room, or set STUDY_ARTIFACTS."
+
+
+def _papermill(job: Job) -> str:
+    job.output.parent.mkdir(parents=True, exist_ok=True)
+    for old in (job.note, job.output):
+        old.unlink(missing_ok=True)
+    values = job.output.with_suffix(".yaml")
+    values.write_text(yaml.safe_dump(dict(job.values)), encoding="utf-8")
+    command = [sys.executable, "-m", "papermill", str(job.notebook), str(job.output), "-f", str(values)]
+    command += ["--cwd", str(job.notebook.parent), "--kernel", "python3", "--no-progress-bar"]
+    threads = str(job.threads)
+    surroundings = os.environ | {
+        "OMP_NUM_THREADS": threads,
+        "STUDY_PROGRESS": "0",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    began = time.monotonic()
+    process = subprocess.run(command, capture_output=True, text=True, env=surroundings, check=False)
+    if process.returncode:
+        return _reason(job, process)
+    note = {"state": job.state, "seconds": round(time.monotonic() - began, 1), "record": _record_digest(job)}
+    temporary = job.note.with_suffix(".part")
+    temporary.write_text(json.dumps(note), encoding="utf-8")
+    os.replace(temporary, job.note)
+    return ""
+
+
+def _reason(job: Job, process: subprocess.CompletedProcess[str]) -> str:
+    """Say in one line what went wrong, from the executed notebook or else from what papermill printed."""
+    try:
+        outputs = [o for c in nbformat.read(job.output, as_version=4).cells for o in c.get("outputs", [])]
+        errors = [o for o in outputs if o.output_type == "error"]
+        if errors:
+            return f"{errors[0].ename}: {' '.join(errors[0].evalue.split())} (see {job.output.name} in artifacts/runs)"
+    except (OSError, ValueError):
+        pass
+    if process.returncode < 0 or "DeadKernelError" in process.stderr:
+        return "its process was killed, as happens when memory runs out; the same command goes on from there."
+    last = [line for line in process.stderr.strip().splitlines() if line.strip()]
+    return f"the notebook did not finish: {last[-1] if last else f'exit code {process.returncode}'}"
+
+
+def refresh(notebook: Path) -> None:
+    """Run a notebook with its defaults and store what it shows in the notebook itself."""
+    os.environ["STUDY_PROGRESS"] = "0"
+    options = {"kernel_name": "python3", "progress_bar": False, "log_output": False}
+    book = papermill.execute_notebook(str(notebook), None, cwd=str(notebook.parent), **options)
+    stored = nbformat.read(notebook, as_version=4)
+    for cell, ran in zip(stored.cells, book.cells, strict=True):
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
+    write_text(notebook, nbformat.writes(stored) + "\n")

@@ -1,0 +1,72 @@
+"""The notebooks as users run them: by nbval with their defaults, then by the study's command, in a copy of the tree."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+# one worker for all of this file: a later notebook finds the models that an earlier one built
+pytestmark = pytest.mark.xdist_group("execution")
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tree without results of its own: what is run here leaves the repository as it is."""
+    root = tmp_path_factory.mktemp("study") / "copy"
+    root.mkdir()
+    for name in ("helpers", "notebooks", "results", "figures"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+    for name in ("README.md", "CITATION.cff"):
+        shutil.copy(ROOT / name, root / name)
+    return root
+
+
+def run(copy: Path, *command: str) -> subprocess.CompletedProcess:
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "STUDY"))}
+    surroundings |= {"OMP_NUM_THREADS": "1", "STUDY_PROGRESS": "0", "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", *command], cwd=copy, env=surroundings, capture_output=True, text=True, check=False
+    )
+
+
+def test_there_are_notebooks() -> None:
+    assert [name[:2] for name in NOTEBOOKS] == ["01", "03", "04", "05"]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_nbval(copy: Path, name: str) -> None:
+    """Run from top to bottom with its defaults; marked cells must print what is committed, nothing may go to stderr."""
+    done = run(copy, "pytest", "--nbval-lax", "-p", "no:cacheprovider", "-p", "no:xdist", f"notebooks/{name}")
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert "passed" in done.stdout
+
+
+def test_the_study_command_runs_them_all(copy: Path) -> None:
+    """Under papermill, with the models that nbval's run left: records, tables, figure, headline, printed tables."""
+    shutil.rmtree(copy / "results" / "mini")
+    first = run(copy, "helpers.study", "run", "--tasks", "sst2", "--workers", "1")
+    assert first.returncode == 0, first.stderr + first.stdout
+    assert "Table 1" in first.stdout
+    assert "Table 2" in first.stdout
+    records = sorted((copy / "results/mini/records").glob("*.json"))
+    assert [path.name[:2] for path in records] == ["01", "03", "04"]
+    assert (copy / "results/mini/table1.md").exists()
+    assert (copy / "figures/mini/figure1.svg").exists()
+    executed = copy / "artifacts/runs/mini"
+    for path in executed.glob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        noise = [o for c in cells for o in c.get("outputs", []) if o.get("name") == "stderr"]
+        assert not noise, (path.name, noise)
+    again = run(copy, "helpers.study", "run", "--tasks", "sst2", "--workers", "1")
+    assert again.returncode == 0
+    assert again.stdout.count("done before") == 3
+    other = run(copy, "helpers.study", "run", "--tasks", "sst2", "--notebooks", "03", "-p", "pruning_amounts", "[1.5]")
+    assert other.returncode == 2
+    assert other.stderr.count("\n") == 1
+    assert "1.5" in other.stderr

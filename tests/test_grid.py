@@ -1,0 +1,478 @@
+"""The grid: every wrong input is one sentence before any work; what runs, beside what, and what is not run again."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import threading
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import throwaway
+import yaml
+from hypothesis import given
+from hypothesis import strategies as some
+
+from helpers import grid, jobs, labels, mini_glue, profiles, tasks
+from helpers.environment import InputError, RunError
+from helpers.jobs import Job
+from tests import published
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture(autouse=True)
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the real profiles, its own notebooks, results and artifacts, and little generated data."""
+    monkeypatch.setattr(grid, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(profiles, "ROOT", tmp_path)
+    monkeypatch.setenv("STUDY_ARTIFACTS", str(tmp_path / "artifacts"))
+    monkeypatch.setitem(mini_glue.ROWS, "train", 20)
+    monkeypatch.setitem(mini_glue.ROWS, "validation", 10)
+    corpus = tasks.Text(mini_glue.text(lines=20), "generated", "20 lines")
+    read = tasks.load_text
+    monkeypatch.setattr(tasks, "load_text", lambda text, **_: corpus if text == "generated" else read(text))
+    throwaway.write(tmp_path / "notebooks", "01_first", throwaway.TELL)
+    throwaway.write(tmp_path / "notebooks", "03_second", throwaway.TELL)
+    return tmp_path
+
+
+def plan(**given: object) -> list[Job]:
+    return grid.plan("mini", **({"tasks": ["sst2"]} | given))[0]
+
+
+def refused(**given: object) -> str:
+    profile = given.pop("profile", "mini")
+    with pytest.raises(InputError) as caught:
+        grid.plan(profile, **given)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith(".")
+    return message
+
+
+# wrong input
+
+
+def test_unknown_names() -> None:
+    assert refused(tasks=["sst2", "sst-2"]) == f"There is no task 'sst-2'; known are {', '.join(labels.TASKS)}."
+    assert "There is no profile 'mimi'" in refused(profile="mimi")
+    assert refused(notebooks=["02"]) == "There is no notebook '02'; there are 01_first, 03_second."
+    assert "There is no notebook '1'" in refused(notebooks=["01", "1"])
+    message = refused(parameters={"temprature": 2.0})
+    assert message.startswith("There is no parameter 'temprature' to set; known are data,")
+    assert "profile" not in message
+    for name in ("profile", "task", "seed"):
+        assert f"There is no parameter {name!r} to set" in refused(parameters={name: 1})
+    assert "There is no generated 'mrpc'" in refused(tasks=["mrpc"])
+
+
+def test_values_out_of_range_or_of_another_type() -> None:
+    assert "amount is the share of weights to remove, from 0 up to below 1, not 1.2" in refused(
+        parameters={"pruning_amounts": [0.1, 1.2]}
+    )
+    assert "not -0.1" in refused(parameters={"recovery_amounts": [-0.1]})
+    assert "teacher_epochs must be int, not 'two'" in refused(parameters={"teacher_epochs": "two"})
+    assert "(YAML reads 2e-5 as text; write 2.0e-5)" in refused(parameters={"teacher_learning_rate": "2e-5"})
+    assert "seed must be a number of at least 0, not -1" in refused(seeds=[0, -1])
+    for workers in (0, -2):
+        assert refused(workers=workers) == f"The number of workers must be at least 1, not {workers}."
+
+
+def test_nothing_to_run() -> None:
+    assert refused(tasks=[]) == "There is no task to run; name one at least."
+    assert refused(seeds=[]) == "There is no seed to run; name one at least."
+    assert "No notebook is named; there are 01_first" in refused(notebooks=[])
+
+
+def test_a_grid_that_matches_no_notebook(house: Path) -> None:
+    for path in (house / "notebooks").iterdir():
+        path.unlink()
+    (house / "notebooks" / "first.ipynb").touch()
+    assert refused() == f"There are no notebooks in {house / 'notebooks'}."
+
+
+def test_input_that_is_not_there(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(house)
+    assert "The data folder ../nowhere does not exist" in refused(tasks=["sst2"], inputs={"data": "../nowhere"})
+    assert "The text folder nowhere does not exist" in refused(tasks=["sst2"], inputs={"text": "nowhere"})
+    (house / "glue").mkdir()
+    assert "has no folder 'sst2'; it must hold sst2/train-*.parquet" in refused(tasks=["sst2"], inputs={"data": "glue"})
+    assert "There is no model folder ./nowhere" in refused(tasks=["sst2"], parameters={"teacher": "./nowhere"})
+    published.glue(house / "glue", "sst2")
+    (house / "glue" / "sst2" / "validation-00000-of-00001.parquet").write_bytes(b"PAR1 no more")
+    assert "sst2/validation-*.parquet cannot be read" in refused(tasks=["sst2"], inputs={"data": "glue"})
+    assert Path.cwd() == house, "the folder is the same as before"
+
+
+def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, house: Path) -> None:
+    monkeypatch.setattr(grid.shutil, "disk_usage", lambda path: Usage(2e9, 1.5e9, 0.5e9))
+    with pytest.raises(RunError) as caught:
+        plan()
+    assert str(caught.value) == (
+        f"{house} has 0.5 GB free, this profile wants 1 GB; free some space or set STUDY_ARTIFACTS to another folder."
+    )
+    monkeypatch.setattr(grid.shutil, "disk_usage", lambda path: Usage(9e9, 0, 9e9))
+    assert plan()
+
+
+def test_a_broken_notebook(house: Path) -> None:
+    (house / "notebooks" / "05_broken.ipynb").write_text("{", encoding="utf-8")
+    assert "05_broken.ipynb is not a notebook (NotJSONError); restore it." in refused(tasks=["sst2"])
+
+
+# the parameters cell
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("temperature", "temprature", "01_first.ipynb: the parameters cell declares temprature; profiles know profile"),
+        (
+            "# a task",
+            "# task=cola",
+            """write one `=` on each line of the parameters cell, comments included, not 'task""",
+        ),
+        ('str = "sst2"  # a task', 'str = "a=b"', "write one `=` on each line"),
+        ("profile: str", "# profile: str", "the parameters cell declares profile (missing)"),
+    ],
+)
+def test_a_wrong_parameters_cell(
+    house: Path, old: str, new: str, expected: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert old in throwaway.PARAMETERS
+    throwaway.write(house / "notebooks", "01_first", parameters=throwaway.PARAMETERS.replace(old, new))
+    assert expected in refused(tasks=["sst2"])
+    assert not caplog.messages, "papermill's own warning would be a second line"
+
+
+def test_a_comment_line_may_have_several_equals_signs(house: Path) -> None:
+    with_comment = f"# a = b = c\n{throwaway.PARAMETERS}"
+    throwaway.write(house / "notebooks", "01_first", parameters=with_comment)
+    assert plan(notebooks=["01"])[0].values["task"] == "sst2"
+
+
+def test_no_parameters_cell(house: Path) -> None:
+    throwaway.write(house / "notebooks", "01_first", parameters=None)
+    assert "01_first.ipynb: the parameters cell declares profile (missing)" in refused(tasks=["sst2"])
+
+
+def test_values_are_the_profile_s_per_task() -> None:
+    for profile, task in (("mini", "sst2"), ("mini", "cola")):
+        recipe = profiles.load(profile, task=task, seed=2)
+        (job,) = plan(notebooks=["01"], tasks=[task], seeds=[2])
+        assert job.values == {
+            "profile": "mini",
+            "task": task,
+            "seed": 2,
+            "data": "generated",
+            "text": "generated",
+            "temperature": recipe.temperature,
+            "overrides": {},
+        }
+
+
+def test_each_task_has_its_own_value(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = house / "params"
+    params.mkdir()
+    monkeypatch.setattr(profiles, "PARAMS", params)
+    shipped = Path(grid.__file__).parents[1] / "notebooks" / "params" / "mini.yaml"
+    values = yaml.safe_load(shipped.read_text(encoding="utf-8")) | {"temperature": 1.5}
+    values |= {"tasks": {"cola": {"temperature": 3.0}}}
+    (params / "mini.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    found = {job.task: job.values["temperature"] for job in plan(notebooks=["01"], tasks=["cola", "sst2"])}
+    assert found == {"cola": 3.0, "sst2": 1.5}
+
+
+def test_a_given_value_goes_to_its_parameter_or_to_overrides() -> None:
+    (job,) = plan(notebooks=["01"], parameters={"temperature": 4.0, "batch_size": 8, "pruning_amounts": [0.2]})
+    assert job.values["temperature"] == 4.0
+    assert job.values["overrides"] == {"batch_size": 8, "pruning_amounts": [0.2]}
+
+
+def test_what_a_notebook_cannot_take_is_an_error(house: Path) -> None:
+    without = throwaway.PARAMETERS.rpartition("\n")[0].replace("data: str = None\n", "")
+    throwaway.write(house / "notebooks", "01_first", parameters=without)
+    assert "01_first.ipynb has no parameter 'batch_size', and no overrides" in refused(
+        tasks=["sst2"], parameters={"batch_size": 8}
+    )
+    published.glue(house / "glue", "sst2")
+    assert "01_first.ipynb has no parameter 'data'" in refused(tasks=["sst2"], inputs={"data": str(house / "glue")}), (
+        "else the profile's own rows would be read"
+    )
+
+
+def test_folders_are_given_as_the_notebooks_see_them(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published.glue(house / "elsewhere" / "glue", "sst2")
+    published.write(house / "elsewhere" / "text" / "train-0.parquet", {"text": ["A line.", "Another."]})
+    (house / "elsewhere" / "generated").mkdir()
+    monkeypatch.chdir(house / "elsewhere")
+    (job,) = plan(notebooks=["01"], inputs={"data": "glue", "text": None})
+    assert job.values["data"] == "../elsewhere/glue"
+    (named,) = plan(notebooks=["01"], parameters={"data": "glue"}, inputs={"text": "./text"})
+    assert named.values["data"] == "../elsewhere/glue"
+    assert named.values["text"] == "../elsewhere/text"
+    (same,) = plan(notebooks=["01"], inputs={"data": str(house / "elsewhere" / "glue")})
+    assert same.values["data"] == "../elsewhere/glue"
+    assert same.state == job.state
+    (word,) = plan(notebooks=["01"], inputs={"data": "generated"})
+    assert word.values["data"] == "generated", "a folder of that name changes nothing"
+
+
+def test_what_is_given_twice_is_an_error() -> None:
+    for name in ("data", "text", "nli"):
+        message = refused(tasks=["sst2"], inputs={name: "generated"}, parameters={name: "generated"})
+        assert message == f"{name} is given twice, as --{name} and as -p {name}; give it once."
+
+
+# the grid
+
+
+def test_the_grid_is_notebooks_by_seeds_by_tasks(house: Path) -> None:
+    throwaway.write(house / "notebooks", "05_tables", parameters='profile: str = "mini"')
+    found = plan(tasks=["cola", "sst2"], seeds=[0, 1])
+    each = [("cola", 0), ("sst2", 0), ("cola", 1), ("sst2", 1)]
+    assert [(job.notebook.stem, job.task, job.seed) for job in found] == [
+        *(("01_first", *cell) for cell in each),
+        *(("03_second", *cell) for cell in each),
+        ("05_tables", None, None),
+    ]
+    assert [str(found[0]), str(found[-1])] == ["01_first cola seed 0", "05_tables"]
+    outputs = [job.output for job in found]
+    assert len(set(outputs)) == len({job.note for job in found}) == len(found)
+    assert found[0].output == house / "artifacts" / "runs" / "mini" / "01_first.cola.seed0.ipynb"
+    assert [job.alone for job in found] == [False] * 8 + [True], "a notebook about all tasks reads what others write"
+
+
+def test_a_task_named_twice_runs_once() -> None:
+    found = plan(tasks=["sst2", "cola", "sst2"], seeds=[1, 1], notebooks=["01", "01_first"])
+    assert [(job.task, job.seed) for job in found] == [("sst2", 1), ("cola", 1)]
+
+
+def test_the_profile_s_own_grid() -> None:
+    found, workers = grid.plan("mini")
+    usual = profiles.settings("mini")["study"]
+    assert [job.task for job in found] == 2 * usual["tasks"]
+    assert {job.seed for job in found} == set(usual["seeds"])
+    assert workers == usual["workers"]
+    assert grid.plan("mini", workers=3)[1] == 3
+
+
+def test_notebooks_that_measure_time_have_the_threads_for_it(house: Path) -> None:
+    throwaway.write(house / "notebooks", "03_second", alone=True)
+    threads = {"threads": 5, "latency_threads": 7}
+    assert [(job.alone, job.threads) for job in plan(parameters=threads)] == [(False, 5), (True, 7)]
+
+
+# what makes a run another run
+
+
+def states(**given: object) -> list[str]:
+    return [job.state for job in plan(notebooks=["01"], **given)]
+
+
+def test_the_same_run_has_the_same_state(house: Path) -> None:
+    before = states()
+    assert states() == before
+    path = throwaway.write(house / "notebooks", "01_first", throwaway.TELL, question="Put in other words?")
+    assert states() == before, "what is only read does not count"
+    throwaway.write(house / "notebooks", "01_first", throwaway.TELL + "\nprint()")
+    assert states() != before
+    path.unlink()
+    throwaway.write(house / "notebooks", "01_first", throwaway.TELL)
+    assert states() == before
+
+
+def test_parameters_and_seeds_make_other_runs() -> None:
+    found = [
+        *states(seeds=[0, 1]),
+        *states(parameters={"temperature": 2.0}),
+        *states(parameters={"batch_size": 8}),
+        *states(tasks=["cola"]),
+    ]
+    assert len(set(found)) == 5
+
+
+def test_changed_helpers_make_other_runs(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grid, "HELPERS", house / "helpers")
+    (house / "helpers" / "compress").mkdir(parents=True)
+    files = [house / "helpers" / name for name in ("__init__.py", "scores.py", "compress/__init__.py")]
+    for file in files:
+        file.write_text("a = 1\n", encoding="utf-8")
+    found = states()
+    for file in files:
+        file.write_text("a = 2\n", encoding="utf-8")
+        found += states()
+    assert len(set(found)) == 4
+
+
+def test_changed_rows_make_other_runs(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published.glue(house / "glue", "sst2")
+    folder = {"data": str(house / "glue")}
+    found = [*states(inputs=folder)]
+    made = published.rows("sst2", 40, seed=9)
+    published.write(house / "glue" / "sst2" / "train-00000-of-00001.parquet", made, published.features("sst2"))
+    found += states(inputs=folder)
+    assert len(set(found)) == 2
+    before = states()
+    monkeypatch.setattr(tasks, "load_text", lambda text, **_: tasks.Text(None, "generated", "other lines"))
+    assert states() != before, "the text of the language model counts too"
+
+
+def test_tables_are_always_made_again(house: Path) -> None:
+    throwaway.write(house / "notebooks", "05_tables", parameters='profile: str = "mini"')
+    first, second = (plan(notebooks=["05"])[0] for _ in range(2))
+    assert first.state != second.state
+
+
+def note(job: Job, **changes: object) -> None:
+    job.note.parent.mkdir(parents=True, exist_ok=True)
+    job.note.write_text(json.dumps(changes), encoding="utf-8")
+
+
+def record_of(job: Job) -> Path:
+    return profiles.ROOT / "results" / "mini" / "records" / f"{job.notebook.stem}.{job.task}.seed{job.seed}.json"
+
+
+def test_a_run_is_done_while_note_and_record_match() -> None:
+    (job,) = plan(notebooks=["01"])
+    assert not job.done()
+    record = record_of(job)
+    record.parent.mkdir(parents=True)
+    record.write_text("{}", encoding="utf-8")
+    whole = {"state": job.state, "seconds": 3.0, "record": hashlib.sha256(b"{}").hexdigest()}
+    note(job, **whole)
+    assert job.done()
+    note(job, **whole | {"state": "another"})
+    assert not job.done()
+    note(job, **whole)
+    record.write_text("{ }", encoding="utf-8")
+    assert not job.done(), "the record is another's, or was edited"
+    record.unlink()
+    assert not job.done(), "the record is gone"
+    record.write_text("{}", encoding="utf-8")
+    assert job.done()
+    for broken in ("", "{", "[]", "[1]", "3"):
+        job.note.write_text(broken, encoding="utf-8")
+        assert not job.done(), broken
+
+
+# running
+
+
+class Runner:
+    """Stand-in for the kernels: notes when each job starts and ends."""
+
+    def __init__(self, failures: dict[str, str]) -> None:
+        self.failures, self.log, self.lock = failures, [], threading.Lock()
+
+    def __call__(self, job: Job) -> str:
+        with self.lock:
+            self.log.append(("start", job))
+        time.sleep(0.005)
+        with self.lock:
+            self.log.append(("end", job))
+        return self.failures.get(str(job), "")
+
+    @property
+    def started(self) -> list[str]:
+        return [str(job) for kind, job in self.log if kind == "start"]
+
+    def side_by_side(self) -> list[set[Job]]:
+        """Return which jobs were running together, at each moment."""
+        running, moments = set(), []
+        for kind, job in self.log:
+            running = running | {job} if kind == "start" else running - {job}
+            moments.append(running)
+        return moments
+
+
+def go(monkeypatch: pytest.MonkeyPatch, order: list[Job], *, workers: int = 2, failing: dict | None = None) -> tuple:
+    runner = Runner(failing or {})
+    monkeypatch.setattr(grid, "execute", runner)
+    return runner, grid.run(order, workers=workers)
+
+
+def job(notebook: str, task: str | None = "sst2", seed: int | None = 0, *, alone: bool = False) -> Job:
+    return Job(Path(f"{notebook}.ipynb"), "mini", task, seed, {}, "state", alone, 1)
+
+
+@given(
+    some.lists(some.tuples(some.sampled_from("1234"), some.booleans()), min_size=1, max_size=6),
+    some.integers(1, 3),
+)
+def test_what_may_run_beside_what(kinds: list[tuple[str, bool]], workers: int) -> None:
+    running: list[Job] = []
+    for i, (notebook, alone) in enumerate(kinds):
+        new = job(notebook, seed=i, alone=alone)
+        if grid._may_start(new, running, workers):
+            running.append(new)
+    assert running, "something always runs"
+    assert len(running) <= workers
+    if len(running) > 1:
+        assert len({each.notebook for each in running}) == 1
+        assert not any(each.alone for each in running)
+    first, *rest = running
+    same = [each for each in itertools.takewhile(lambda kind: kind == (first.notebook.stem, False), kinds)]
+    if not first.alone:
+        assert len(running) >= min(workers, len(same)), "nobody waits for nothing"
+
+
+def test_runs_of_one_notebook_are_side_by_side_and_timing_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = [
+        *(job("01", task) for task in ("cola", "rte", "sst2")),
+        *(job("03", task) for task in ("cola", "rte", "sst2")),
+        *(job("04", task, alone=True) for task in ("cola", "rte", "sst2")),
+        job("05", None, None, alone=True),
+    ]
+    runner, failures = go(monkeypatch, order, workers=2)
+    assert failures == []
+    assert sorted(runner.started) == sorted(map(str, order))
+    moments = runner.side_by_side()
+    assert max(map(len, moments)) == 2
+    for moment in moments:
+        assert len({each.notebook for each in moment}) <= 1
+        assert len(moment) == 1 or not any(each.alone for each in moment)
+    books = [each.notebook.stem for kind, each in runner.log if kind == "start"]
+    assert books == sorted(books), "a notebook starts when those before it have ended"
+    runner, _ = go(monkeypatch, order, workers=1)
+    assert max(map(len, runner.side_by_side())) == 1
+    assert runner.started == [str(each) for each in order]
+
+
+def test_after_a_failure_the_others_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    order = [job(book, task, seed) for book in ("01", "03") for seed in (0, 1) for task in ("cola", "sst2")]
+    order.append(job("05", None, None, alone=True))
+    runner, failures = go(monkeypatch, order, failing={"01 cola seed 1": "InputError: no."})
+    assert [(str(bad), reason) for bad, reason in failures] == [("01 cola seed 1", "InputError: no.")]
+    assert sorted(runner.started) == sorted(str(each) for each in order if str(each) not in ("03 cola seed 1", "05"))
+    said = capsys.readouterr().out
+    assert "03 cola seed 1: left out, since it needs what failed" in said
+    assert "05: left out" in said
+    assert "01 cola seed 1: FAILED in 0 s" in said
+
+
+def test_what_is_done_is_not_run_again(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    first, second = plan(notebooks=["01"], tasks=["cola", "sst2"])
+    note(first, state=first.state, seconds=61.4, record="missing")
+    runner, _ = go(monkeypatch, [first, second])
+    assert runner.started == [str(second)]
+    assert "01_first cola seed 0: done before" in capsys.readouterr().out
+    grid.run([first, second], workers=1, again=True)
+    assert runner.started == [str(second), str(first), str(second)]
+    said = capsys.readouterr().out
+    assert "01_first cola seed 0: started, about 61 s" in said, "a run says how long it took last time"
+    assert "[  2/2] 01_first sst2 seed 0: done in 0 s; 0:00 so far, about 0:00 left" in said
+
+
+def test_no_room_for_a_run_s_files(house: Path) -> None:
+    (house / "artifacts").write_text("a file where a folder should be", encoding="utf-8")
+    (job,) = plan(notebooks=["01"])
+    reason = jobs.execute(job)
+    assert reason == (
+        f"{house / 'artifacts' / 'runs' / 'mini'} cannot be written (Not a directory); make room, or set "
+        "STUDY_ARTIFACTS."
+    )

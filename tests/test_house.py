@@ -1,0 +1,197 @@
+"""The house rules: imports run downwards, nothing happens at import, what files name exists."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+HELPERS = ROOT / "helpers"
+
+# From the top down. A module imports from the floors below its own, and from its own as long as there is no circle.
+FLOORS = (
+    ("study",),
+    ("grid", "jobs", "publish"),
+    (
+        # the report reads records
+        *("report", "headline", "tables", "cells", "captions", "summary", "figures", "model_figures", "figure_style"),
+        # a run writes them
+        *("arms", "notebook"),
+    ),
+    ("compress.chain", "compress.distillation", "compress.pruning", "compress.quantization"),
+    ("training", "pretraining"),
+    ("models",),
+    ("scores", "metrics", "bootstrap", "latency", "batches", "storage", "packing"),
+    ("tasks", "mini_glue", "mini_pairs", "mini_single", "mini_grammar", "mini_words"),
+    ("hub",),
+    ("artifacts", "records", "profiles"),
+    ("environment", "labels"),
+)
+FLOOR = {name: -depth for depth, names in enumerate(FLOORS) for name in names}
+# tables and figures are made of records; `scores` has the t interval over seeds
+REPORT = FLOORS[2][:9]
+REPORT_MAY_USE = {*REPORT, "records", "scores", "labels", "environment"}
+
+
+def modules(folder: Path = HELPERS) -> dict[str, Path]:
+    files = sorted(path for path in folder.rglob("*.py") if path.name != "__init__.py")
+    return {".".join(path.relative_to(folder).with_suffix("").parts): path for path in files}
+
+
+def imports(path: Path, known: set[str]) -> set[str]:
+    """Return which helpers a module imports, in functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.partition(".")[0] == "helpers"}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import"
+            if (node.module or "").partition(".")[0] == "helpers":
+                found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    found = {name.removeprefix("helpers").removeprefix(".") for name in found}
+    # `from helpers.scores import score` names a function, `from helpers import scores` a module
+    return {name if name in known else name.rpartition(".")[0] for name in found}
+
+
+def wrong_imports(graph: dict[str, set[str]]) -> list[str]:
+    """Say which imports go upwards or in a circle."""
+    said = [
+        f"{name} imports {other}, which is above it"
+        for name, others in graph.items()
+        for other in sorted(others)
+        if FLOOR[other] > FLOOR[name]
+    ]
+    reached = {name: set(others) for name, others in graph.items()}
+    for _ in graph:
+        reached = {name: others.union(*(reached[other] for other in others)) for name, others in reached.items()}
+    return said + [f"{name} imports itself, in the end" for name, others in reached.items() if name in others]
+
+
+def graph() -> dict[str, set[str]]:
+    known = modules()
+    return {name: imports(path, set(known)) for name, path in known.items()}
+
+
+def test_every_module_has_its_floor() -> None:
+    assert set(modules()) == set(FLOOR), "a new module needs a place in FLOORS, a removed one has none"
+
+
+def test_imports_run_downwards() -> None:
+    found = graph()
+    assert wrong_imports(found) == []
+    assert "pretraining" in found["compress.chain"] and "hub" in found["tasks"], "imports are seen, in functions too"
+
+
+def test_wrong_imports_are_found() -> None:
+    assert wrong_imports({"scores": {"models"}, "models": set()}) == ["scores imports models, which is above it"]
+    circle = {"records": {"profiles"}, "profiles": {"artifacts"}, "artifacts": {"records"}, "labels": set()}
+    assert len(wrong_imports(circle)) == 3
+
+
+def test_the_report_reads_records_and_nothing_else() -> None:
+    found = graph()
+    for name in REPORT:
+        assert found[name] <= REPORT_MAY_USE, name
+
+
+@pytest.mark.parametrize("name", modules())
+def test_a_module_says_what_it_is_and_what_it_offers(name: str) -> None:
+    tree = ast.parse(modules()[name].read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    assert name.rpartition(".")[2] not in ("utils", "util", "common", "misc", "helpers", "tools")
+    stars = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.names[0].name == "*"]
+    assert not stars
+    offered = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__"
+    ]
+    assert len(offered) == 1, "__all__"
+    names = ast.literal_eval(offered[0])
+    assert len(set(names)) == len(names)
+
+
+IMPORT_ALL = """\
+import importlib, json, os, random, sys
+names, surroundings = [f"helpers.{name}" for name in json.loads(sys.argv[1])], dict(os.environ)
+for name in names:
+    importlib.import_module(name)
+
+import matplotlib, numpy, torch, transformers
+
+def state():
+    return {
+        "threads": torch.get_num_threads(), "seed": torch.get_rng_state().tolist(), "dtype": torch.get_default_dtype(),
+        "gradients": torch.is_grad_enabled(), "random": random.getstate(), "numpy": str(numpy.random.get_state()),
+        "figures": sorted(matplotlib.rcParams.items()), "environment": dict(os.environ), "folder": os.getcwd(),
+        "logging": transformers.logging.get_verbosity(),
+    }
+
+# again, now that all libraries are there: some of them draw a random number when they are first imported
+for name in [name for name in sys.modules if name.partition(".")[0] == "helpers"]:
+    del sys.modules[name]
+# and from a state that nobody sets
+torch.manual_seed(4711), random.seed(4712), numpy.random.seed(4713), torch.set_num_threads(3)
+matplotlib.rcdefaults(), transformers.logging.set_verbosity(41), os.environ.clear(), os.environ.update(surroundings)
+before, wrong = state(), []
+for name in names:
+    module = importlib.import_module(name)
+    wrong += [f"{name}.{each} is missing" for each in module.__all__ if not hasattr(module, each)]
+    wrong += [f"{name} changes {what}" for what, value in state().items() if value != before[what]]
+sys.exit("; ".join(wrong) if wrong else 0)
+"""
+
+
+def test_nothing_happens_at_import(tmp_path: Path) -> None:
+    """No print, no warning, no seed, no threads, no style, no file; and every name that is offered is there."""
+    surroundings = os.environ | {"PYTHONPATH": str(ROOT), "STUDY_ARTIFACTS": str(tmp_path / "artifacts")}
+    command = [sys.executable, "-c", IMPORT_ALL, json.dumps(list(modules()))]
+    done = subprocess.run(command, cwd=tmp_path, env=surroundings, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+# what files name
+
+
+def test_the_makefile_runs_modules_that_exist() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    own = [name for name in re.findall(r"-m ([\w.]+)", text) if name.startswith(("helpers.", "tests."))]
+    assert "helpers.study" in own
+    for name in own:
+        assert (ROOT / name.replace(".", "/")).with_suffix(".py").exists(), name
+    targets = set(re.findall(r"^([a-z-]+):", text, re.MULTILINE))
+    assert targets >= {"study", "test", "lab", "report", "lint"}
+    assert set(re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split()) == targets
+
+
+def test_every_requirement_is_pinned_with_its_reason_and_installed() -> None:
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    for line in pins:
+        name, version, reason = re.fullmatch(r"([\w.-]+)==(\d[\w.]*) +# (\S.*)", line).groups()
+        assert reason, name
+        installed = importlib.metadata.version(name).partition("+")[0]  # a build of torch says which after a +
+        assert installed == version, f"{name} {installed} is installed; run make .venv/installed"
+    assert "torch==2.13.0" in [line.split()[0] for line in pins]
+
+
+def test_the_readme_s_links_and_files_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    for link in links:
+        assert link.startswith("https://") or (ROOT / link).exists(), link
+    named = re.findall(r"`((?:helpers|notebooks|results|tests)/[\w/.]+)`", text)
+    assert named
+    for name in named:
+        assert (ROOT / name).exists() or (ROOT / f"{name}.py").exists(), name
+    for target in re.findall(r"`?make ([a-z-]+)", text):
+        assert f"\n{target}:" in (ROOT / "Makefile").read_text(encoding="utf-8"), target
