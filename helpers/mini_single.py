@@ -35,18 +35,7 @@ _BE, _HAVE = ("is", "are"), ("has", "have")
 _ERRORS = ("verb", "verb", "verb", "inner", "determiner", "reflexive", "order", "order", "form", "gap")
 # Neighbours that may not change places: Determiner, Adjective, Noun, Preposition, auXiliary, Verb, Relative.
 _FIXED_ORDER = {("D", "N"), ("D", "A"), ("A", "N"), ("P", "D"), ("X", "V"), ("R", "V"), ("R", "D")}
-_NEEDS_OBJECT = (
-    "avoid",
-    "accuse",
-    "praise",
-    "greet",
-    "blame",
-    "soothe",
-    "annoy",
-    "thank",
-    "recognize",
-    "alert",
-)
+_NEEDS_OBJECT = ("avoid", "praise", "applaud", "thank", "surprise", "chase", "pursue", "observe")
 _NOUNS = tuple(noun for members in (PEOPLE | ANIMALS).values() for noun in members)
 _HUMAN = frozenset(noun for members in PEOPLE.values() for noun in members)
 

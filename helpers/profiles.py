@@ -216,7 +216,9 @@ def _check_ranges(recipe: Recipe) -> None:
                 wanted = "from 0 to below 1" if is_share else "a whole number of at least 1"
                 raise InputError(f"{name}: {key} must be {wanted}, not {value}.")
         shape = getattr(recipe, name)
-        if shape and shape.get("hidden_size", 768) % shape.get("num_attention_heads", 12):
+        if {"hidden_size", "num_attention_heads"} <= shape.keys() and shape["hidden_size"] % shape[
+            "num_attention_heads"
+        ]:
             raise InputError(f"{name}: hidden_size must be a multiple of num_attention_heads, in {shape}.")
     if recipe.max_length > (positions := recipe.language_model_shape.get("max_position_embeddings", 512)):
         raise InputError(f"max_length {recipe.max_length} is more than the model's {positions} positions; lower it.")

@@ -94,7 +94,8 @@ def test_scores_are_those_of_the_model(store: Path, task: str) -> None:
     stored = scores.predictions(task, one.logits(one.student))
     expected = scores.score(task, stored, labels)
     assert {name: found["value"] for name, found in arm["scores"].items()} == pytest.approx(expected, abs=1e-9)
-    assert expected == pytest.approx(scores.score(task, scores.predictions(task, logits), labels), abs=1e-3)
+    # logits that are equal to 1e-5 may still change places in a ranking, which Spearman sees
+    assert expected == pytest.approx(scores.score(task, scores.predictions(task, logits), labels), abs=1e-2)
     for name, found in arm["scores"].items():
         assert tuple(found.values()) == tuple(scores.interval(task, stored, labels, metric=name))
         assert found["low"] <= found["value"] <= found["high"]

@@ -30,6 +30,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(copy: Path, *command: str) -> subprocess.CompletedProcess:
     surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "STUDY"))}
     surroundings |= {"OMP_NUM_THREADS": "1", "STUDY_PROGRESS": "0", "HF_HUB_OFFLINE": "1"}
+    # the other test process has a core of its own: threads that wait by spinning would make this ten times slower
+    surroundings |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
     return subprocess.run(
         [sys.executable, "-m", *command], cwd=copy, env=surroundings, capture_output=True, text=True, check=False
     )

@@ -121,7 +121,7 @@ def test_text_is_a_column_of_lines():
     assert list(mini_glue.text(lines=5)["text"]) == corpus()[:5]
     assert mini_glue.text(seed=1, lines=5)["text"] != corpus()[:5]
     words = {word.strip(".,?").lower() for line in corpus() for word in line.split()}
-    assert 500 <= len(words) <= 1000
+    assert 350 <= len(words) <= 600
 
 
 def test_tasks_use_words_that_the_corpus_knows():
@@ -182,24 +182,24 @@ def test_weakened_clause_follows(rng):
         ({}, True),
         ({"verb": "assist"}, True),
         ({"verb": "chase"}, False),
-        ({"subject": Phrase("bird", "three", "brave")}, True),
-        ({"subject": Phrase("owl", "three", "fearless")}, True),
-        ({"subject": Phrase("owl", "three", "timid")}, False),
+        ({"subject": Phrase("bird", "three", "fast")}, True),
+        ({"subject": Phrase("owl", "three", "quick")}, True),
+        ({"subject": Phrase("owl", "three", "slow")}, False),
         ({"subject": Phrase("owl", "at least two")}, True),
         ({"subject": Phrase("owl", "at least four")}, False),
         ({"subject": Phrase("owl", "some")}, True),
-        ({"subject": Phrase("crow", "three")}, False),
-        ({"object": Phrase("official", "a")}, True),
-        ({"object": Phrase("judge", "the", "old")}, False),
+        ({"subject": Phrase("sparrow", "three")}, False),
+        ({"object": Phrase("worker", "a")}, True),
+        ({"object": Phrase("baker", "the", "old")}, False),
         ({"place": None}, True),
         ({"place": "at the hotel"}, False),
         ({"time": "at noon"}, False),
         ({"negated": True}, False),
-        ({"subject": Phrase("judge"), "object": Phrase("owl", "three", "brave")}, False),
+        ({"subject": Phrase("baker"), "object": Phrase("owl", "three", "fast")}, False),
     ],
 )
 def test_entailment_by_hand(change, follows):
-    told = Clause(Phrase("owl", "three", "brave"), "help", Phrase("judge"), "in the garden")
+    told = Clause(Phrase("owl", "three", "fast"), "help", Phrase("baker"), "in the garden")
     assert mini_pairs.entails(told, told._replace(**change)) is follows
 
 

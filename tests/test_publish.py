@@ -383,7 +383,8 @@ def test_everything_generated_here_is_up_to_date() -> None:
 def test_headline_numbers_here_have_their_records() -> None:
     numbers = json.loads((ROOT / "results" / "headline.json").read_text(encoding="utf-8"))
     assert {"bert_base_mb", "tinybert_mb", "int8_mb", "latency_factor_tinybert", "latency_factor_int8"} <= set(numbers)
-    assert any(name.startswith("minilm_student_") for name in numbers)
+    published = (ROOT / "results" / "minilm" / "records").exists()
+    assert any(name.startswith("minilm_student_") for name in numbers) == published
     for name, entry in numbers.items():
         assert entry.keys() == {"value", "unit", "records"}
         assert entry["records"], name

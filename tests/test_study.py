@@ -186,7 +186,10 @@ def test_a_study_ends_with_its_tables(
     for file in ("results/mini/table1.md", "figures/mini/figure1.svg", "figures/mini/figure1.png"):
         records.write_text(house / file, "text")
     monkeypatch.setattr(grid, "execute", lambda job: "")
+    published = []
+    monkeypatch.setattr(study, "publish", published.append)
     assert study.main(["run"]) == 0
+    assert published == [profiles.ROOT]
     out, err = capsys.readouterr()
     assert err == ""
     first, second = out.index("Table 1: size and score"), out.index("Table 2: seconds")
@@ -200,6 +203,7 @@ def test_one_notebook_alone_ends_with_what_there_is(
 ) -> None:
     store(house, [fake_records.make("01_distillation", "sst2", 0)])
     monkeypatch.setattr(grid, "execute", lambda job: "")
+    monkeypatch.setattr(study, "publish", lambda root: [])
     assert study.main(["run", "--tasks", "sst2"]) == 0
     assert "Table 2: seconds" in capsys.readouterr().out
 
