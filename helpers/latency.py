@@ -33,7 +33,7 @@ def measure(
     max_batches: int | None = None,
     blocks: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Time the forward pass of all `arms` on the same batches, each batch through one arm after the other.
+    """Time the forward pass of all `arms` on the same batches, each batch through all arms, their order shuffled.
 
     A row of `dataset` holds unpadded `input_ids`, `token_type_ids`, `attention_mask`. There are four blocks
     of `repeats` passes or more, each after `warmup` untimed ones: `batch1_true` (single examples, spread
@@ -136,7 +136,13 @@ def _times(models: Sequence[nn.Module], batches: list[Batch], warmup: int, where
     for batch in itertools.islice(itertools.cycle(batches), warmup):
         for model in models:
             _seconds(model, batch, where)
-    return np.array([[_seconds(model, batch, where) for model in models] for batch in batches]).T
+    # in another order each time: whoever runs after a large model finds its own weights gone from the caches
+    random = np.random.default_rng(0)
+    times = np.empty((len(models), len(batches)))
+    for column, batch in enumerate(batches):
+        for row in random.permutation(len(models)):
+            times[row, column] = _seconds(models[row], batch, where)
+    return times
 
 
 def _seconds(model: nn.Module, batch: Batch, where: torch.device) -> float:

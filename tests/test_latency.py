@@ -69,7 +69,11 @@ def measure(clock, names="ab", costs=(0.004, 0.001), dataset=None, **options):
 def test_every_batch_goes_through_every_arm_before_the_next_one(clock):
     measure(clock, "abc", (0.001, 0.002, 0.003))
     names = [name for name, *_ in clock.calls]
-    assert names == ["a", "b", "c"] * (len(names) // 3)
+    rounds = ["".join(names[i : i + 3]) for i in range(0, len(names), 3)]
+    assert {"".join(sorted(one)) for one in rounds} == {"abc"}
+    # no arm always follows the same other one: what a large model leaves in the caches would count for its successor
+    neighbours = {one[i : i + 2] for one in rounds for i in (0, 1)}
+    assert neighbours == {"ab", "ba", "ac", "ca", "bc", "cb"}
     for first in range(0, len(names), 3):
         for other in (first + 1, first + 2):
             for left, right in zip(clock.calls[first][1:], clock.calls[other][1:], strict=True):
@@ -145,15 +149,18 @@ def test_speedup_is_taken_pair_by_pair(clock):
 
 
 def test_the_interval_of_a_noisy_speedup_holds_the_truth(clock):
-    generator = torch.Generator().manual_seed(0)
-    noise = lambda call: 0.01 * torch.rand(1, generator=generator).item()  # noqa: E731
-    arms = {"a": Arm("a", clock, 0.002, noise), "b": Arm("b", clock, 0.001, noise)}
-    found = latency.measure(
-        arms, rows(), padded_length=PADDED, threads=1, batch_size=3, repeats=30, warmup=0, baseline="a"
-    )
-    ratio = found["arms"]["b"]["batch3_padded"]["speedup"]
-    assert ratio["low"] < ratio["median"] < ratio["high"]
-    assert ratio["low"] < (0.06 + 0.005) / (0.03 + 0.005) < ratio["high"]
+    truth, held = (0.06 + 0.005) / (0.03 + 0.005), 0
+    for seed in range(10):
+        generator = torch.Generator().manual_seed(seed)
+        noise = lambda call, generator=generator: 0.01 * torch.rand(1, generator=generator).item()  # noqa: E731
+        arms = {"a": Arm("a", clock, 0.002, noise), "b": Arm("b", clock, 0.001, noise)}
+        found = latency.measure(
+            arms, rows(), padded_length=PADDED, threads=1, batch_size=3, repeats=30, warmup=0, baseline="a"
+        )
+        ratio = found["arms"]["b"]["batch3_padded"]["speedup"]
+        assert ratio["low"] < ratio["median"] < ratio["high"]
+        held += ratio["low"] < truth < ratio["high"]
+    assert held >= 8  # of ten 95 % intervals
 
 
 def test_a_batch_timed_twice_counts_once_in_the_whole_set(clock):
