@@ -146,7 +146,12 @@ def notebooks_block(root: Path) -> str:
         minutes = " / ".join(f"{min(t) / 60:.1f} to {max(t) / 60:.1f}" if t else "–" for t in times)
         row = [f"[{path.stem}](notebooks/{path.name})", about["question"], minutes, about["writes"]]
         rows.append(row + ([badge(repository, path.name)] if repository else []))
-    head = ["notebook", "question", "minutes a run, `mini` / `minilm`", "writes"] + ["Colab"] * bool(repository)
+    head = [
+        "notebook",
+        "question",
+        "minutes of the recorded runs, models built or found, `mini` / `minilm`",
+        "writes",
+    ] + ["Colab"] * bool(repository)
     lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
     return "\n".join([BEGIN, "", *lines, "", END])
 

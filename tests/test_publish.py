@@ -252,7 +252,7 @@ def test_the_table_of_notebooks(house: Path) -> None:
     assert lines[0] == "<!-- notebooks:begin -->"
     assert lines[-1] == "<!-- notebooks:end -->"
     assert lines[2:-2] == [
-        "| notebook | question | minutes a run, `mini` / `minilm` | writes |",
+        "| notebook | question | minutes of the recorded runs, models built or found, `mini` / `minilm` | writes |",
         "| --- | --- | --- | --- |",
         "| [01_distillation](notebooks/01_distillation.ipynb) | What does 01_distillation ask? "
         "| 0.2 to 1.5 / 20.0 to 20.0 | a file |",
