@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as some
 
-from helpers import grid, jobs, labels, mini_glue, profiles, tasks
+from helpers import grid, jobs, labels, profiles, tasks
 from helpers.environment import InputError, RunError
 from helpers.jobs import Job
 from tests import published
@@ -27,17 +27,7 @@ Usage = namedtuple("Usage", "total used free")
 @pytest.fixture(autouse=True)
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the real profiles, its own notebooks, results and artifacts, and little generated data."""
-    monkeypatch.setattr(grid, "NOTEBOOKS", tmp_path / "notebooks")
-    monkeypatch.setattr(profiles, "ROOT", tmp_path)
-    monkeypatch.setenv("STUDY_ARTIFACTS", str(tmp_path / "artifacts"))
-    monkeypatch.setitem(mini_glue.ROWS, "train", 20)
-    monkeypatch.setitem(mini_glue.ROWS, "validation", 10)
-    corpus = tasks.Text(mini_glue.text(lines=20), "generated", "20 lines")
-    read = tasks.load_text
-    monkeypatch.setattr(tasks, "load_text", lambda text, **_: corpus if text == "generated" else read(text))
-    throwaway.write(tmp_path / "notebooks", "01_first", throwaway.TELL)
-    throwaway.write(tmp_path / "notebooks", "03_second", throwaway.TELL)
-    return tmp_path
+    return throwaway.house(tmp_path, monkeypatch, "01_first", "03_second")
 
 
 def plan(**given: object) -> list[Job]:

@@ -15,7 +15,7 @@ import nbformat
 import pytest
 import throwaway
 
-from helpers import artifacts, grid, mini_glue, profiles, records, study, tasks
+from helpers import artifacts, grid, profiles, records, study
 from helpers.artifacts import Store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,15 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(autouse=True)
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the real profiles, and with its own notebooks, results and artifacts."""
-    monkeypatch.setattr(grid, "NOTEBOOKS", tmp_path / "notebooks")
-    monkeypatch.setattr(profiles, "ROOT", tmp_path)
-    monkeypatch.setenv("STUDY_ARTIFACTS", str(tmp_path / "artifacts"))
-    monkeypatch.setitem(mini_glue.ROWS, "train", 20)
-    monkeypatch.setitem(mini_glue.ROWS, "validation", 10)
-    corpus = tasks.Text(mini_glue.text(lines=20), "generated", "20 lines")
-    monkeypatch.setattr(tasks, "load_text", lambda text, **_: corpus)
-    throwaway.write(tmp_path / "notebooks", "01_first", throwaway.TELL)
-    return tmp_path
+    return throwaway.house(tmp_path, monkeypatch, "01_first")
 
 
 def store(house: Path, study_records: list[dict]) -> None:

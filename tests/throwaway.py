@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
+import pytest
+
+from helpers import grid, mini_glue, profiles, tasks
 
 PARAMETERS = """\
 # what this run is about
@@ -43,3 +46,18 @@ def write(
     path = folder / f"{name}.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
     return path
+
+
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> Path:
+    """Make a folder with the real profiles, its own notebooks, results and artifacts, and little generated data."""
+    monkeypatch.setattr(grid, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(profiles, "ROOT", tmp_path)
+    monkeypatch.setenv("STUDY_ARTIFACTS", str(tmp_path / "artifacts"))
+    monkeypatch.setitem(mini_glue.ROWS, "train", 20)
+    monkeypatch.setitem(mini_glue.ROWS, "validation", 10)
+    corpus = tasks.Text(mini_glue.text(lines=20), "generated", "20 lines")
+    read = tasks.load_text
+    monkeypatch.setattr(tasks, "load_text", lambda text, **_: corpus if text == "generated" else read(text))
+    for name in names:
+        write(tmp_path / "notebooks", name, TELL)
+    return tmp_path
