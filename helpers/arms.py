@@ -16,7 +16,7 @@ from helpers.compress import pruning, quantization
 from helpers.compress.chain import Chain, Step
 from helpers.labels import ARMS
 
-__all__ = ["floor", "measure", "record", "results_folder", "rows", "shape", "shape_model", "speed"]
+__all__ = ["floor", "measure", "record", "results_folder", "rows", "shape", "shapes", "speed"]
 
 
 def results_folder(profile: str) -> Path:
@@ -46,15 +46,15 @@ def _bare(
     }
 
 
-def shape(name: str) -> dict[str, Any]:
-    """Measure a published shape with random weights: `bert_base_shape`, `tinybert_shape` or `tinybert_shape_int8`."""
-    return _bare(name, shape_model(name), "random weights" + (" > int8" if name.endswith("int8") else ""))
+def shapes() -> dict[str, nn.Module]:
+    """Build BERT-base, TinyBERT and TinyBERT in int8 at their true shapes, with random weights."""
+    base, tiny = models.shaped("bert-base"), models.shaped("tinybert")
+    return {"bert_base_shape": base, "tinybert_shape": tiny, "tinybert_shape_int8": quantization.quantize(tiny)}
 
 
-def shape_model(name: str) -> nn.Module:
-    """Build the model of `shape`."""
-    model = models.shaped("bert-base" if name.startswith("bert") else "tinybert")
-    return quantization.quantize(model) if name.endswith("int8") else model
+def shape(name: str, model: nn.Module) -> dict[str, Any]:
+    """Measure one model of `shapes`: its bytes."""
+    return _bare(name, model, "random weights" + (" > int8" if name.endswith("int8") else ""))
 
 
 def measure(

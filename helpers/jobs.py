@@ -90,12 +90,9 @@ def _papermill(job: Job) -> str:
     values.write_text(yaml.safe_dump(dict(job.values)), encoding="utf-8")
     command = [sys.executable, "-m", "papermill", str(job.notebook), str(job.output), "-f", str(values)]
     command += ["--cwd", str(job.notebook.parent), "--kernel", "python3", "--no-progress-bar"]
-    threads = str(job.threads)
-    surroundings = os.environ | {
-        "OMP_NUM_THREADS": threads,
-        "STUDY_PROGRESS": "0",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
+    # by default a waiting thread spins, which beside any other busy process slows both down
+    surroundings = {"GOMP_SPINCOUNT": "1000"} | os.environ
+    surroundings |= {"OMP_NUM_THREADS": str(job.threads), "STUDY_PROGRESS": "0", "TOKENIZERS_PARALLELISM": "false"}
     began = time.monotonic()
     process = subprocess.run(command, capture_output=True, text=True, env=surroundings, check=False)
     if process.returncode:

@@ -31,6 +31,7 @@ __all__ = [
     "SHAPES",
     "Checkpoint",
     "classifier",
+    "encoder",
     "expose_scores",
     "layer_map",
     "load",
@@ -138,6 +139,18 @@ def _config(values: Mapping[str, object], where: Path) -> BertConfig:
 def _today(name: str) -> str:
     name = name.replace(".gamma", ".weight").replace(".beta", ".bias")
     return name if name.startswith(("bert.", "cls.", "classifier.", "fit_dense")) else f"bert.{name}"
+
+
+def encoder(checkpoint: Checkpoint, *, seed: int = 0) -> BertModel:
+    """Build a checkpoint's encoder without any head; a missing pooler is initialised.
+
+    Raises `InputError` naming keys that are missing or of another shape.
+    """
+    set_seed(seed)
+    model = BertModel(checkpoint.config)
+    tensors = {name.removeprefix("bert."): t for name, t in checkpoint.tensors.items() if name.startswith("bert.")}
+    fill(model, tensors, checkpoint.where, optional=("pooler.",))
+    return model.eval()
 
 
 def classifier(

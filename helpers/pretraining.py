@@ -93,10 +93,14 @@ def pairs(lines: Sequence[str], *, seed: int) -> tuple[list[str], list[str | Non
     parted = [re.split(r"(?<=[.?!]) ", line, maxsplit=1) for line in lines]
     first = [parts[0] for parts in parted]
     second = [parts[1] if len(parts) > 1 else None for parts in parted]
-    pool = [text for text in second if text]
-    mixed = [bool(text) and random.random() < UNRELATED_SHARE for text in second]
-    labels = [IGNORED if not text else int(other) for text, other in zip(second, mixed, strict=True)]
-    second = [pool[random.integers(len(pool))] if o else text for text, o in zip(second, mixed, strict=True)]
+    pool = list(dict.fromkeys(text for text in second if text))
+    place = {text: i for i, text in enumerate(pool)}
+    labels = [IGNORED] * len(lines)
+    for i, text in enumerate(second):
+        if text:
+            labels[i] = int(len(pool) > 1 and random.random() < UNRELATED_SHARE)
+        if labels[i] == 1:  # any of the others, each with the same chance
+            second[i] = pool[(place[text] + 1 + random.integers(len(pool) - 1)) % len(pool)]
     return first, second, labels
 
 
@@ -108,7 +112,7 @@ def next_sentence_loss(model: nn.Module, hidden: Tensor, labels: Tensor) -> Tens
     return total / asked.sum().clamp(min=1)
 
 
-@step(version=1)
+@step(version=2)
 def pretrain(
     folder: Path,
     *,

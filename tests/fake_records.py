@@ -66,8 +66,6 @@ def make(notebook, task, seed, *, profile="mini", source="generated"):
     if notebook[:2] == "04":
         arms = [trained(name, task, seed, draw=draw) for name in ("teacher", "student", "pruned", "int8")]
         arms += [shape(name, draw) for name in SHAPES]
-    if notebook[:2] == "01":
-        arms += [shape(name, None) for name in ("bert_base_shape", "tinybert_shape")]
     timed = notebook[:2] == "04"
     return {
         "schema": 1,

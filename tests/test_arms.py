@@ -206,8 +206,7 @@ def test_predictions_are_named(chain: Chain) -> None:
 def test_shapes_are_measured_without_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     small = SHAPE | {"vocab_size": 300}
     monkeypatch.setattr(models, "SHAPES", {"bert-base": small | {"num_hidden_layers": 3}, "tinybert": small})
-    base, tiny, int8 = (arms.shape(f"{name}_shape{kind}") for name, kind in
-                        (("bert_base", ""), ("tinybert", ""), ("tinybert", "_int8")))  # fmt: skip
+    base, tiny, int8 = (arms.shape(name, model) for name, model in arms.shapes().items())
     assert [each["arm"] for each in (base, tiny, int8)] == [
         "bert_base_shape",
         "tinybert_shape",

@@ -43,11 +43,17 @@ def apply(model: nn.Module, steps: Sequence[Step]) -> nn.Module:
 
 
 @step(version=1)
-def bring(folder: Path, *, source: hub.Source, task: str, head: bool, seed: int = 0) -> None:
-    """Copy a published checkpoint into the store as a task's classifier: with its own head, in order, or a new one."""
-    known = tasks.TASKS[task]
+def bring(folder: Path, *, source: hub.Source, task: str | None = None, head: bool = False, seed: int = 0) -> None:
+    """Copy a published checkpoint into the store: its encoder alone, or with `task` as that task's classifier.
+
+    The classifier has the checkpoint's own head, its outputs in the task's order, or with `head=False` a new one.
+    """
     checkpoint = models.read(source.folder)
-    model = models.classifier(checkpoint, outputs=known.outputs, seed=seed, labels=known.labels, head=head)
+    if task is None:
+        model = models.encoder(checkpoint, seed=seed)
+    else:
+        known = tasks.TASKS[task]
+        model = models.classifier(checkpoint, outputs=known.outputs, seed=seed, labels=known.labels, head=head)
     models.save(model, models.tokenizer(source.folder), folder)
 
 
@@ -109,7 +115,7 @@ class Chain:
         """The pretrained encoder, before any task. One per profile: its seed is 0 whatever the run's."""
         recipe = self.recipe
         if "language_model" in self.sources:
-            return node(bring, source=self.sources["language_model"], task="sst2", head=False)
+            return node(bring, source=self.sources["language_model"])
         if recipe.text is None:
             raise InputError("A language model that is built here needs text; give text=... a folder or 'generated'.")
         training = self.training(epochs=1, learning_rate=recipe.pretraining_learning_rate)
