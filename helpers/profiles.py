@@ -76,6 +76,8 @@ class Recipe:
     latency_blocks: list[str] = field(default_factory=lambda: list(BLOCKS))
 
 
+LEAST = dict.fromkeys(("batch_size", "max_length", "threads", "latency_threads", "latency_repeats"), 1)
+LEAST |= {"vocabulary_size": 100}  # the letters alone are dozens
 FIELDS = {item.name: item for item in dataclasses.fields(Recipe)}
 TYPES = get_type_hints(Recipe)
 STUDY = {"tasks": list[str], "seeds": list[int], "workers": int, "disk_gb": float}  # what the runner reads
@@ -203,7 +205,7 @@ def _check_ranges(recipe: Recipe) -> None:
                     f"{name}: an amount is the share of weights to remove, from 0 up to below 1, not {amount}."
                 )
     for name, value in dataclasses.asdict(recipe).items():
-        least = 1 if name in ("batch_size", "max_length", "threads", "latency_threads", "latency_repeats") else 0
+        least = LEAST.get(name, 0)
         if isinstance(value, int | float) and not (math.isfinite(value) and value >= least):
             raise InputError(f"{name} must be a number of at least {least}, not {value}.")
     for name in ("language_model_shape", "student_shape"):
@@ -211,9 +213,13 @@ def _check_ranges(recipe: Recipe) -> None:
         if unknown:  # the library would take it without a word and build its usual size
             raise InputError(f"{name}: there is no {unknown[0]!r}; known are {', '.join(SHAPE)}.")
         for key, value in getattr(recipe, name).items():
-            is_share = key.endswith(("_prob", "_range"))
-            if not (0 <= value < 1 if is_share else value >= 1 and isinstance(value, int)):
-                wanted = "from 0 to below 1" if is_share else "a whole number of at least 1"
+            if key.endswith("_prob"):
+                fits, wanted = 0 <= value < 1, "from 0 to below 1"
+            elif key.endswith("_range"):
+                fits, wanted = 0 < value < 1, "above 0 and below 1"  # all weights zero would never learn
+            else:
+                fits, wanted = isinstance(value, int) and value >= 1, "a whole number of at least 1"
+            if not fits:
                 raise InputError(f"{name}: {key} must be {wanted}, not {value}.")
         shape = getattr(recipe, name)
         if {"hidden_size", "num_attention_heads"} <= shape.keys() and shape["hidden_size"] % shape[

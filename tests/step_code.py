@@ -80,7 +80,7 @@ class _Module:
                     raise ValueError(f"{path}: write `from helpers import x`; `{ast.unparse(part)}` is not followed.")
                 if not inside:
                     self.libraries[name if alias.asname else name.partition(".")[0]] = f"{module}.{alias.name}"
-                elif root.joinpath(*module.split("."), f"{alias.name}.py").exists():
+                elif _is_module(root.joinpath(*module.split("."), alias.name)):
                     self.imports[name] = (f"{module}.{alias.name}", None)
                 else:
                     self.imports[name] = (module, alias.name)
@@ -95,7 +95,7 @@ class _Source:
     @functools.cache  # noqa: B019 - one short-lived object
     def module(self, name: str) -> _Module:
         file = self.root.joinpath(*name.split("."))
-        return _Module(file / "__init__.py" if file.is_dir() else file.with_suffix(".py"), self.root)
+        return _Module(file / "__init__.py" if _is_module(file / "__init__") else file.with_suffix(".py"), self.root)
 
     def reached(self, module: str, name: str) -> dict[str, str]:
         """Return the hash of each definition that `name` in `module` reaches, itself first."""
@@ -142,6 +142,10 @@ class _Source:
 
     def _all(self, module: str) -> Iterator[tuple[str, str]]:
         return ((module, name) for name in self.module(module).definitions)
+
+
+def _is_module(path: Path) -> bool:
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
 def _names(part: ast.stmt) -> list[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as some
 from safetensors import SafetensorError
@@ -62,6 +63,8 @@ def _failing(folder: Path, *, error: str) -> None:
 ERRORS = {
     "input": InputError("The rows are wrong."),
     "bug": RuntimeError("something else"),
+    "network": ConnectionError(errno.ENETUNREACH, "no route"),
+    "missing": FileNotFoundError(errno.ENOENT, "vocab.txt"),
     "full": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
     "quota": OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)),
     # as numpy, safetensors and torch put it when the file system fills up
@@ -170,7 +173,7 @@ def test_the_folder_can_be_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setenv("STUDY_ARTIFACTS", str(tmp_path / "elsewhere"))
     assert Store().folder == tmp_path / "elsewhere"
     monkeypatch.delenv("STUDY_ARTIFACTS")
-    assert Store().folder == artifacts.ROOT / "artifacts"
+    assert Store().folder == artifacts.store.ROOT / "artifacts"
 
 
 def test_a_step_that_fails_leaves_nothing(store: Store) -> None:
@@ -185,7 +188,7 @@ def test_a_step_that_fails_leaves_nothing(store: Store) -> None:
     assert not isinstance(caught.value, RunError), "a bug must not be called a full disk"
 
 
-@pytest.mark.parametrize("error", [name for name in ERRORS if name not in ("input", "bug")])
+@pytest.mark.parametrize("error", [name for name in ERRORS if name not in ("input", "bug", "network", "missing")])
 def test_a_full_disk_is_one_line(store: Store, error: str) -> None:
     wanted = node(_failing, error=error)
     with pytest.raises(RunError) as caught:
@@ -216,7 +219,7 @@ def test_a_read_only_folder(tmp_path: Path) -> None:
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)
     command = [sys.executable, "-c", READ_ONLY, str(locked)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=artifacts.ROOT, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=artifacts.store.ROOT, check=False)
     assert done.returncode == 0, done.stderr
     assert "could not be written under" in done.stdout
     assert "(Permission denied); free some space or set STUDY_ARTIFACTS" in done.stdout
@@ -270,7 +273,7 @@ def _start(folder: Path) -> subprocess.Popen:
         [sys.executable, "-c", textwrap.dedent(SLOW), str(folder)],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=artifacts.ROOT,
+        cwd=artifacts.store.ROOT,
     )
 
 
@@ -374,6 +377,24 @@ def test_clean_keeps_what_is_wanted_and_what_went_into_it(store: Store) -> None:
     assert BUILDS == ["base", "next"], "what was removed is built again, also in the same process"
     assert store.clean(set()) > 0
     assert _visible(store) == []
+
+
+def test_clean_removes_what_was_set_aside_or_left_half_done_unless_someone_is_at_it(store: Store) -> None:
+    for part in (".damaged/old-0123.99", ".building/left-0123", ".building/busy-0123"):
+        (store.folder / part).mkdir(parents=True)
+        (store.folder / part / "weights").write_bytes(b"12345")
+    (store.folder / ".locks").mkdir()
+    with FileLock(store.folder / ".locks" / "busy-0123.lock"):
+        assert store.clean(set()) == 10
+    assert [path.name for path in store.folder.glob(".[bd]*/*")] == ["busy-0123"]
+    assert store.clean(set()) == 5
+
+
+def test_an_error_that_is_not_about_the_disk_is_not_called_so(store: Store) -> None:
+    with pytest.raises(ConnectionError, match="no route"):
+        store.path(node(_failing, error="network"))
+    with pytest.raises(FileNotFoundError, match="vocab"):
+        store.path(node(_failing, error="missing"))
 
 
 def test_a_node_is_a_promise(store: Store) -> None:

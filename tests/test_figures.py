@@ -12,8 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from helpers import figure_style, figures, records, summary
+from helpers import figures, records
 from helpers.environment import InputError
+from helpers.figures import style
+from helpers.report import summary
 
 mpl.use("Agg")
 
@@ -171,11 +173,11 @@ def test_loss_curves_draw_the_loss_and_its_parts():
 
 
 def test_each_method_has_its_own_colour():
-    shown = {arm: figure_style.colour(arm) for arm in ("teacher", "student", "pruned", "int8", "control")}
+    shown = {arm: style.colour(arm) for arm in ("teacher", "student", "pruned", "int8", "control")}
     assert len(set(shown.values())) == len(shown)
-    assert figure_style.colour("pruned_0.4") == figures.COLOURS["pruned"]
-    assert figure_style.colour("tinybert_shape_int8") == figures.COLOURS["int8"]
-    assert set(figure_style.MARKERS) == set(figures.COLOURS) - {"floor"}
+    assert style.colour("pruned_0.4") == figures.COLOURS["pruned"]
+    assert style.colour("tinybert_shape_int8") == figures.COLOURS["int8"]
+    assert set(style.MARKERS) == set(figures.COLOURS) - {"floor"}
 
 
 def test_every_figure_says_in_words_what_it_shows(one):
@@ -201,7 +203,7 @@ def test_drawing_leaves_the_callers_settings_and_pyplot_alone(one):
     assert max(text.get_fontsize() for text in figure.findobj(mpl.text.Text)) < 20
     with mpl.rc_context():
         figures.use_style()
-        assert mpl.rcParams["font.size"] == figure_style.STYLE["font.size"]
+        assert mpl.rcParams["font.size"] == style.STYLE["font.size"]
 
 
 def test_saving_twice_gives_the_same_bytes_and_both_formats(one, tmp_path):

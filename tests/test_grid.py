@@ -16,9 +16,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as some
 
-from helpers import grid, jobs, labels, profiles, tasks
+from helpers import labels, profiles, tasks
 from helpers.environment import InputError, RunError
-from helpers.jobs import Job
+from helpers.study import grid, jobs
+from helpers.study.jobs import Job
 from tests import published
 
 Usage = namedtuple("Usage", "total used free")
@@ -70,6 +71,25 @@ def test_values_out_of_range_or_of_another_type() -> None:
     assert "seed must be a number of at least 0, not -1" in refused(seeds=[0, -1])
     for workers in (0, -2):
         assert refused(workers=workers) == f"The number of workers must be at least 1, not {workers}."
+
+
+def test_shapes_that_cannot_learn_from_each_other(tmp_path: Path) -> None:
+    student = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
+
+    def why(**parameters: object) -> str:
+        return refused(tasks=["sst2"], parameters=parameters)
+
+    assert "layer_map [1, 9] does not fit: it must name 2 of the teacher's layers 1 to 4" in why(layer_map=[1, 9])
+    assert "layer_map [1] does not fit" in why(layer_map=[1])
+    assert "The student has 2 attention heads, the teacher 4" in why(student_shape=student | {"num_attention_heads": 2})
+    wide = student | {"hidden_size": 256}
+    assert "width 256 cannot start from embeddings of width 128" in why(student_shape=wide, student_start="embeddings")
+    published.textattack(tmp_path / "teacher", task="sst2")
+    published.tinybert(tmp_path / "tiny")
+    both = {"teacher": str(tmp_path / "teacher"), "student_start": str(tmp_path / "tiny")}
+    message = why(**both, max_length=64)
+    assert "max_length is 64, but the teacher reads 32 tokens" in message
+    assert "student_shape says {'hidden_size': 64," in why(**both, max_length=32)
 
 
 def test_nothing_to_run() -> None:
@@ -169,7 +189,7 @@ def test_each_task_has_its_own_value(house: Path, monkeypatch: pytest.MonkeyPatc
     params = house / "params"
     params.mkdir()
     monkeypatch.setattr(profiles, "PARAMS", params)
-    shipped = Path(grid.__file__).parents[1] / "notebooks" / "params" / "mini.yaml"
+    shipped = Path(grid.__file__).parents[2] / "notebooks" / "params" / "mini.yaml"
     values = yaml.safe_load(shipped.read_text(encoding="utf-8")) | {"temperature": 1.5}
     values |= {"tasks": {"cola": {"temperature": 3.0}}}
     (params / "mini.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")

@@ -19,31 +19,33 @@ HELPERS = ROOT / "helpers"
 # From the top down. A module imports from the floors below its own, and from its own as long as there is no circle.
 FLOORS = (
     ("study",),
-    ("grid", "jobs", "publish"),
-    (
-        # the report reads records
-        *("report", "headline", "tables", "cells", "captions", "summary", "figures", "model_figures", "figure_style"),
-        # a run writes them
-        *("arms", "notebook"),
-    ),
-    ("compress.chain", "compress.distillation", "compress.pruning", "compress.quantization"),
-    ("training", "pretraining"),
+    ("report", "figures", "arms", "notebook"),  # the first two read records, a run in the other two writes them
+    ("compress",),
+    ("training",),
     ("models",),
-    ("scores", "metrics", "bootstrap", "latency", "batches", "storage", "packing"),
-    ("tasks", "mini_glue", "mini_pairs", "mini_single", "mini_grammar", "mini_words"),
+    ("scores", "latency", "storage"),
+    ("tasks", "mini_glue"),
     ("hub",),
     ("artifacts", "records", "profiles"),
     ("environment", "labels"),
 )
 FLOOR = {name: -depth for depth, names in enumerate(FLOORS) for name in names}
 # tables and figures are made of records; `scores` has the t interval over seeds
-REPORT = FLOORS[2][:9]
-REPORT_MAY_USE = {*REPORT, "records", "scores", "labels", "environment"}
+REPORT_MAY_USE = {"report", "figures", "records", "scores", "labels", "environment"}
+
+
+def top(module: str) -> str:
+    """Return a module's name in FLOORS: a package stands on one floor with all that is in it."""
+    return module.partition(".")[0]
 
 
 def modules(folder: Path = HELPERS) -> dict[str, Path]:
-    files = sorted(path for path in folder.rglob("*.py") if path.name != "__init__.py")
-    return {".".join(path.relative_to(folder).with_suffix("").parts): path for path in files}
+    """Return every module by dotted name, a package under its own."""
+    files = sorted(path for path in folder.rglob("*.py") if path != folder / "__init__.py")
+    names = [path.relative_to(folder).with_suffix("").parts for path in files]
+    return {
+        ".".join(name[:-1] if name[-1] == "__init__" else name): path for name, path in zip(names, files, strict=True)
+    }
 
 
 def imports(path: Path, known: set[str]) -> set[str]:
@@ -67,7 +69,7 @@ def wrong_imports(graph: dict[str, set[str]]) -> list[str]:
         f"{name} imports {other}, which is above it"
         for name, others in graph.items()
         for other in sorted(others)
-        if FLOOR[other] > FLOOR[name]
+        if FLOOR[top(other)] > FLOOR[top(name)]
     ]
     reached = {name: set(others) for name, others in graph.items()}
     for _ in graph:
@@ -81,13 +83,13 @@ def graph() -> dict[str, set[str]]:
 
 
 def test_every_module_has_its_floor() -> None:
-    assert set(modules()) == set(FLOOR), "a new module needs a place in FLOORS, a removed one has none"
+    assert {top(name) for name in modules()} == set(FLOOR), "a new module needs a place in FLOORS"
 
 
 def test_imports_run_downwards() -> None:
     found = graph()
     assert wrong_imports(found) == []
-    assert "pretraining" in found["compress.chain"] and "hub" in found["tasks"], "imports are seen, in functions too"
+    assert "training.pretraining" in found["training"] and "hub" in found["tasks.loading"], "seen, in functions too"
 
 
 def test_wrong_imports_are_found() -> None:
@@ -98,8 +100,8 @@ def test_wrong_imports_are_found() -> None:
 
 def test_the_report_reads_records_and_nothing_else() -> None:
     found = graph()
-    for name in REPORT:
-        assert found[name] <= REPORT_MAY_USE, name
+    for name in [name for name in found if top(name) in ("report", "figures")]:
+        assert {top(other) for other in found[name]} <= REPORT_MAY_USE, name
 
 
 @pytest.mark.parametrize("name", modules())
@@ -114,6 +116,9 @@ def test_a_module_says_what_it_is_and_what_it_offers(name: str) -> None:
         for node in tree.body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__"
     ]
+    if name in ("compress", "study", "study.__main__"):  # nothing is called through these
+        assert not offered
+        return
     assert len(offered) == 1, "__all__"
     names = ast.literal_eval(offered[0])
     assert len(set(names)) == len(names)
@@ -144,7 +149,7 @@ matplotlib.rcdefaults(), transformers.logging.set_verbosity(41), os.environ.clea
 before, wrong = state(), []
 for name in names:
     module = importlib.import_module(name)
-    wrong += [f"{name}.{each} is missing" for each in module.__all__ if not hasattr(module, each)]
+    wrong += [f"{name}.{each} is missing" for each in getattr(module, "__all__", ()) if not hasattr(module, each)]
     wrong += [f"{name} changes {what}" for what, value in state().items() if value != before[what]]
 sys.exit("; ".join(wrong) if wrong else 0)
 """
@@ -167,7 +172,8 @@ def test_the_makefile_runs_modules_that_exist() -> None:
     own = [name for name in re.findall(r"-m ([\w.]+)", text) if name.startswith(("helpers.", "tests."))]
     assert "helpers.study" in own
     for name in own:
-        assert (ROOT / name.replace(".", "/")).with_suffix(".py").exists(), name
+        path = ROOT / name.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), name
     targets = set(re.findall(r"^([a-z-]+):", text, re.MULTILINE))
     assert targets >= {"study", "test", "lab", "report", "lint"}
     assert set(re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split()) == targets

@@ -22,7 +22,7 @@ from helpers.environment import InputError, RunError
 from tests import published
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
-ROOT = artifacts.ROOT
+ROOT = artifacts.store.ROOT
 
 
 def _sha256(path: Path) -> str:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from helpers import batches, latency
+from helpers import latency
 from helpers.environment import InputError
+from helpers.latency import batches
 
 LENGTHS = [5, 3, 4, 9, 2, 6, 7]  # at batch size 3: widths 5, 9, 7; the last batch has one example
 PADDED = 10
@@ -35,7 +36,7 @@ class Clock:
     def __init__(self, monkeypatch):
         self.now = 0.0
         self.calls = []
-        monkeypatch.setattr(latency.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(latency.timing.time, "perf_counter", lambda: self.now)
 
 
 class Arm(nn.Module):

@@ -14,9 +14,11 @@ from datasets import ClassLabel, DatasetDict, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import mini_glue, mini_grammar, mini_pairs, mini_single, mini_words
+from helpers import mini_glue
 from helpers.environment import InputError
-from helpers.mini_grammar import Clause, Phrase, held_out, random_clause
+from helpers.mini_glue import grammar, meaning, single
+from helpers.mini_glue import words as lexicon
+from helpers.mini_glue.grammar import Clause, Phrase, held_out, random_clause
 
 COLUMNS = {
     "cola": ["sentence", "label", "idx"],
@@ -172,8 +174,8 @@ def test_weakened_clause_follows(rng):
     clause = random_clause(rng)
     weaker = clause
     for _ in range(3):
-        weaker = mini_pairs.weaken(rng, weaker)
-    assert mini_pairs.entails(clause, weaker)
+        weaker = meaning.weaken(rng, weaker)
+    assert meaning.entails(clause, weaker)
 
 
 @pytest.mark.parametrize(
@@ -200,15 +202,15 @@ def test_weakened_clause_follows(rng):
 )
 def test_entailment_by_hand(change, follows):
     told = Clause(Phrase("owl", "three", "fast"), "help", Phrase("baker"), "in the garden")
-    assert mini_pairs.entails(told, told._replace(**change)) is follows
+    assert meaning.entails(told, told._replace(**change)) is follows
 
 
 @given(draws)
 def test_clause_says_the_same_in_both_voices(rng):
-    clause = random_clause(rng, verbs=mini_words.MEETINGS)
+    clause = random_clause(rng, verbs=lexicon.MEETINGS)
     assert str(clause.subject) in clause.passive() and clause.active().startswith(str(clause.subject))
     assert clause.passive().startswith(str(clause.object))
-    assert mini_words.participle(clause.verb) in clause.passive()
+    assert lexicon.participle(clause.verb) in clause.passive()
 
 
 def test_clauses_by_hand():
@@ -222,9 +224,9 @@ def test_clauses_by_hand():
 @settings(max_examples=300)
 def test_acceptable_sentences_agree(rng):
     """The word after a determiner (and adjective) has its number."""
-    adjectives = {word for pair in mini_words.ADJECTIVES for word in pair}
-    singular = {noun for group in (mini_words.PEOPLE, mini_words.ANIMALS) for kind in group.values() for noun in kind}
-    words = (mini_single.acceptability(rng, True) or "").rstrip(".").lower().split()
+    adjectives = {word for pair in lexicon.ADJECTIVES for word in pair}
+    singular = {noun for group in (lexicon.PEOPLE, lexicon.ANIMALS) for kind in group.values() for noun in kind}
+    words = (single.acceptability(rng, True) or "").rstrip(".").lower().split()
     for i, word in enumerate(words[:-1]):
         noun = next((w for w in words[i + 1 :] if w not in adjectives), "")
         if word in ("every", "each", "this"):
@@ -235,8 +237,8 @@ def test_acceptable_sentences_agree(rng):
 
 def test_no_sentence_is_both_acceptable_and_not():
     """Short sentences recur by chance: an error that changes nothing would show up on both sides."""
-    good = {mini_single.acceptability(Random(f"good {i}"), True) for i in range(20_000)}
-    bad = {mini_single.acceptability(Random(f"bad {i}"), False) for i in range(20_000)} - {None}
+    good = {single.acceptability(Random(f"good {i}"), True) for i in range(20_000)}
+    bad = {single.acceptability(Random(f"bad {i}"), False) for i in range(20_000)} - {None}
     assert len(bad) > 5_000
     assert not good & bad
 
@@ -250,6 +252,6 @@ def test_split_is_a_third():
 
 def test_siblings_and_synonyms():
     rng = Random(0)
-    assert {mini_grammar.sibling(rng, "apple") for _ in range(50)} == set(mini_words.THINGS["fruit"]) - {"apple"}
-    assert mini_grammar.sibling(rng, "bird") in mini_words.ANIMALS
-    assert all(mini_words.SYNONYM[mini_words.SYNONYM[word]] == word for word in mini_words.SYNONYM)
+    assert {grammar.sibling(rng, "apple") for _ in range(50)} == set(lexicon.THINGS["fruit"]) - {"apple"}
+    assert grammar.sibling(rng, "bird") in lexicon.ANIMALS
+    assert all(lexicon.SYNONYM[lexicon.SYNONYM[word]] == word for word in lexicon.SYNONYM)

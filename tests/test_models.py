@@ -106,6 +106,30 @@ def test_minilm(tmp_path: Path) -> None:
         assert torch.equal(model.bert(**BATCH).pooler_output, plain(**BATCH).pooler_output)
 
 
+def test_an_encoder_alone(tmp_path: Path) -> None:
+    tensors = published.minilm(tmp_path)
+    model = models.encoder(models.read(tmp_path))
+    assert (
+        model.state_dict().keys()
+        == models.classifier(models.read(tmp_path), outputs=2, seed=0).bert.state_dict().keys()
+    )
+    name = "encoder.layer.0.attention.self.query.weight"
+    assert torch.equal(model.state_dict()[name], tensors[name])
+    models.save(model, models.tokenizer(tmp_path), tmp_path / "saved")
+    again = models.encoder(models.read(tmp_path / "saved"))
+    assert all(torch.equal(again.state_dict()[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_a_shape_without_its_weights(tmp_path: Path) -> None:
+    published.minilm(tmp_path)
+    whole = models.read(tmp_path).config
+    (tmp_path / "model.safetensors").unlink()
+    assert models.read_config(tmp_path).to_dict() == whole.to_dict()
+    (tmp_path / "config.json").write_text("[", encoding="utf-8")
+    with pytest.raises(InputError, match="config.json cannot be read .*; copy it again"):
+        models.read_config(tmp_path)
+
+
 def test_old_layer_norm_names_and_no_pooler(tmp_path: Path) -> None:
     language_model = published.masked(tmp_path)
     model = models.classifier(models.read(tmp_path), outputs=2, seed=0)

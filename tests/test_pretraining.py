@@ -17,8 +17,10 @@ from hypothesis import strategies as some
 from torch import nn
 from transformers import BertConfig, BertForPreTraining
 
-from helpers import mini_glue, models, pretraining, tasks, training
-from helpers.pretraining import (
+from helpers import mini_glue, models, tasks, training
+from helpers.artifacts.store import CHECKPOINTS
+from helpers.training import Training, pretraining
+from helpers.training.pretraining import (
     IGNORED,
     UNRELATED_SHARE,
     mask_tokens,
@@ -28,7 +30,6 @@ from helpers.pretraining import (
     pretrain,
     train_tokenizer,
 )
-from helpers.training import Training
 
 SHAPE = {
     "hidden_size": 16,
@@ -238,7 +239,7 @@ def test_losses_without_anything_to_predict_are_zero() -> None:
 LEARN = """
 import hashlib, pathlib, sys, tempfile
 from helpers import mini_glue
-from helpers.pretraining import train_tokenizer
+from helpers.training.pretraining import train_tokenizer
 folder = pathlib.Path(tempfile.mkdtemp(dir=sys.argv[1]))
 train_tokenizer(mini_glue.text(lines=400)["text"][:], vocabulary_size=300, folder=folder)
 print(hashlib.sha256((folder / "vocab.txt").read_bytes()).hexdigest())
@@ -396,7 +397,7 @@ def test_the_encoder_of_a_language_model_is_read(made: Path) -> None:
 def test_a_killed_pretraining_ends_where_an_uninterrupted_one_ends(tmp_path: Path, made: Path) -> None:
     # masks are drawn anew at each step: a resumed run must draw the same ones
     assert processes.run(make, folder=tmp_path, errors=tmp_path / "stderr", kill_at_step=60) == -9
-    assert (tmp_path / training.CHECKPOINTS / "checkpoint-51" / "complete").exists()
+    assert (tmp_path / CHECKPOINTS / "checkpoint-51" / "complete").exists()
     assert processes.run(make, folder=tmp_path, errors=tmp_path / "stderr") == 0
     assert (tmp_path / "calls").read_text() == "19"
     for file in ("model.safetensors", "vocab.txt", "curve.json"):

@@ -233,7 +233,9 @@ def test_a_missing_value_is_named(write) -> None:
         {"student_shape": {"attention_probs_dropout_prob": -0.1}},
         {"language_model_shape": {"initializer_range": float("nan")}},
         {"language_model_shape": {"initializer_range": 1}},
+        {"language_model_shape": {"initializer_range": 0.0}},
         {"pretraining_masked_share": -0.1},
+        {"vocabulary_size": 3},
     ],
     ids=str,
 )
@@ -246,7 +248,7 @@ def test_values_outside_their_range(write, wrong: dict[str, object]) -> None:
 @given(
     some.dictionaries(
         some.sampled_from(["hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range"]),
-        some.floats(0, 1, exclude_max=True),
+        some.floats(0, 1, exclude_min=True, exclude_max=True),
     )
 )
 def test_shapes_take_shares_and_whole_sizes(shares: dict[str, float]) -> None:

@@ -15,6 +15,7 @@ from torch.nn.utils import prune as torch_prune
 from transformers import BertConfig, BertForSequenceClassification
 
 from helpers import models, tasks, training
+from helpers.artifacts.store import CHECKPOINTS
 from helpers.compress import pruning
 from helpers.compress.pruning import masks, pool, prune, recover, sparsity
 from helpers.environment import InputError
@@ -210,7 +211,7 @@ def test_a_killed_recovery_holds_the_same_zeros(tmp_path: Path, student: Path, u
     errors = tmp_path / "stderr"
     assert processes.run(recovered, folder=tmp_path, model=student, errors=errors, kill_at_step=60) == -9
     # in the checkpoint, too, what was pruned is zero: a step is held before it is kept
-    kept = tmp_path / training.CHECKPOINTS / "checkpoint-50"
+    kept = tmp_path / CHECKPOINTS / "checkpoint-50"
     assert (kept / "complete").exists()
     assert sparsity(models.load(kept))["pool"] == pytest.approx(0.6, abs=1e-3)
     assert processes.run(recovered, folder=tmp_path, model=student, errors=errors) == 0

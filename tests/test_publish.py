@@ -18,9 +18,10 @@ import throwaway
 from hypothesis import given
 from hypothesis import strategies as some
 
-from helpers import headline, records
+from helpers import records
 from helpers.environment import InputError
-from helpers.publish import BADGE, address, badge, colab_source, notebooks_block, publish, with_address
+from helpers.report import numbers
+from helpers.study.publish import BADGE, address, badge, colab_source, notebooks_block, publish, with_address
 
 ROOT = Path(__file__).resolve().parents[1]
 GITHUB = "https://github.com/owner/bert-study"
@@ -108,6 +109,15 @@ def test_an_address_makes_badges_and_one_cell_and_no_address_removes_them(house:
     set_address(house, None)
     assert len(publish(house)) == 3
     assert contents(house) == before
+
+
+def test_an_address_that_colab_cannot_open_makes_the_cell_and_no_badge(house: Path) -> None:
+    set_address(house, "https://codeberg.org/owner/bert-study")
+    publish(house)
+    book, readme = notebook(house), (house / "README.md").read_text(encoding="utf-8")
+    assert BADGE not in json.dumps(book) and BADGE not in readme and "| Colab |" not in readme
+    assert book.cells[0].source.splitlines()[2] == "**Question.** What does 01_distillation ask?"
+    assert "codeberg.org/owner/bert-study" in book.cells[1].source
 
 
 @pytest.mark.parametrize("value", [GITHUB, f"{GITHUB}/", f"{GITHUB}.git"])
@@ -381,13 +391,13 @@ def test_everything_generated_here_is_up_to_date() -> None:
 
 
 def test_headline_numbers_here_have_their_records() -> None:
-    numbers = json.loads((ROOT / "results" / "headline.json").read_text(encoding="utf-8"))
-    assert {"bert_base_mb", "tinybert_mb", "int8_mb", "latency_factor_tinybert", "latency_factor_int8"} <= set(numbers)
+    written = json.loads((ROOT / "results" / "headline.json").read_text(encoding="utf-8"))
+    assert {"bert_base_mb", "tinybert_mb", "int8_mb", "latency_factor_tinybert", "latency_factor_int8"} <= set(written)
     published = (ROOT / "results" / "minilm" / "records").exists()
-    assert any(name.startswith("minilm_student_") for name in numbers) == published
-    for name, entry in numbers.items():
+    assert any(name.startswith("minilm_student_") for name in written) == published
+    for name, entry in written.items():
         assert entry.keys() == {"value", "unit", "records"}
         assert entry["records"], name
         for path in entry["records"]:
             assert records.read(ROOT / path)["profile"] == path.split("/")[1]
-    assert numbers == headline.headline(ROOT / "results")
+    assert written == numbers.headline(ROOT / "results")

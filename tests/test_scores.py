@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from helpers import bootstrap, metrics, scores
+from helpers import scores
 from helpers.environment import InputError, RunError
+from helpers.scores import bootstrap, metrics
 
 CASES = [(task, metric) for task, names in scores.TASK_METRICS.items() for metric in names]
 LIBRARY = {

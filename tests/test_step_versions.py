@@ -109,7 +109,7 @@ def edited(before: dict[str, dict], tree: Path, file: str, old: str, new: str) -
         ("compress/distillation.py", "@step(version=1)\ndef distil", "@step(version=2)\ndef distil"),
         # not reached by a step: how an amount is chosen, how a store is kept
         ("compress/chain.py", "key=lambda amount: (found[amount], amount)", "key=lambda amount: found[amount]"),
-        ("artifacts.py", "[:16]", "[:20]"),
+        ("artifacts/nodes.py", "[:16]", "[:20]"),
     ],
 )
 def test_what_cannot_change_a_result_changes_no_code(
@@ -129,12 +129,12 @@ def test_what_cannot_change_a_result_changes_no_code(
             {"distil"},
         ),
         ("compress/pruning.py", "torch_prune.L1Unstructured", "torch_prune.RandomUnstructured", {"recover", "predict"}),
-        ("pretraining.py", "UNRELATED_SHARE = 0.2", "UNRELATED_SHARE = 0.3", {"pretrain"}),
+        ("training/pretraining.py", "UNRELATED_SHARE = 0.2", "UNRELATED_SHARE = 0.3", {"pretrain"}),
         # from module to module
-        ("training.py", "nn.functional.mse_loss(", "nn.functional.l1_loss(", {"fine_tune", "recover"}),
-        ("training.py", "random.permutation(len(batches))", "range(len(batches))", TRAINED),
-        ("models.py", "weights = nn.functional.dropout(", "weights = 2 * nn.functional.dropout(", {"distil"}),
-        ("models.py", "name.replace(", "name.strip().replace(", ALL - {"pretrain"}),
+        ("training/fine_tuning.py", "nn.functional.mse_loss(", "nn.functional.l1_loss(", {"fine_tune", "recover"}),
+        ("training/loop.py", "random.permutation(len(batches))", "range(len(batches))", TRAINED),
+        ("models/attention.py", "weights = nn.functional.dropout(", "weights = 2 * nn.functional.dropout(", {"distil"}),
+        ("models/checkpoints.py", "name.replace(", "name.strip().replace(", ALL - {"pretrain"}),
         ("environment.py", "torch.manual_seed(int(seed))", "torch.manual_seed(1)", ALL),
     ],
 )

@@ -16,8 +16,9 @@ from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
 from torch.nn.utils import prune
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
-from helpers import packing, storage
+from helpers import storage
 from helpers.environment import InputError, RunError
+from helpers.storage import packing
 
 VOCABULARY, HIDDEN, INNER, LAYERS = 60, 16, 24, 2
 QCONFIGS = {"int8": {nn.Linear}, "int8 per row": {nn.Linear: per_channel_dynamic_qconfig}}
@@ -224,7 +225,7 @@ def rewritten(path, **changes):
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     header.pop("checksum")
     header |= changes
-    header["checksum"] = storage._checksum(header, tensors)
+    header["checksum"] = storage.files._checksum(header, tensors)
     safetensors.torch.save_file(tensors, path, {"header": json.dumps(header, sort_keys=True)})
 
 
@@ -308,7 +309,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(storage.os, "fsync", full)
+    monkeypatch.setattr(storage.files.os, "fsync", full)
     with pytest.raises(RunError, match="model: No space left on device"):
         storage.save(bert(seed=1), path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

@@ -15,8 +15,9 @@ import nbformat
 import pytest
 import throwaway
 
-from helpers import artifacts, grid, profiles, records, study
+from helpers import artifacts, profiles, records
 from helpers.artifacts import Store
+from helpers.study import commands, grid
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -67,20 +68,20 @@ def line(capsys: pytest.CaptureFixture) -> str:
     ],
 )
 def test_wrong_input(command: str, expected: str, capsys: pytest.CaptureFixture, house: Path) -> None:
-    assert study.main(command.split()) == 2
+    assert commands.main(command.split()) == 2
     assert expected in line(capsys)
     assert not (house / "artifacts").exists(), "nothing was begun"
 
 
 def test_a_grid_without_notebooks(house: Path, capsys: pytest.CaptureFixture) -> None:
     shutil.rmtree(house / "notebooks")
-    assert study.main(["run"]) == 2
+    assert commands.main(["run"]) == 2
     assert line(capsys).startswith("There are no notebooks in ")
 
 
 def test_a_full_disk_is_a_failed_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr(grid.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))
-    assert study.main(["run"]) == 1
+    assert commands.main(["run"]) == 1
     assert "free some space or set STUDY_ARTIFACTS to another folder." in line(capsys)
 
 
@@ -97,7 +98,7 @@ def test_failed_runs(
     reasons: dict[str, str], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(grid, "execute", lambda job: reasons.get(job.task, ""))
-    assert study.main(["run", "--tasks", "cola,rte,sst2", "--seeds", "0"]) == code
+    assert commands.main(["run", "--tasks", "cola,rte,sst2", "--seeds", "0"]) == code
     said = capsys.readouterr()
     told = [f"error: 01_first {task} seed 0: {reason}" for task, reason in reasons.items()]
     assert sorted(said.err.splitlines()) == sorted(told)
@@ -109,7 +110,7 @@ def test_an_interrupted_study(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         raise KeyboardInterrupt
 
     monkeypatch.setattr(grid, "run", interrupt)
-    assert study.main(["run", "--tasks", "sst2"]) == 1
+    assert commands.main(["run", "--tasks", "sst2"]) == 1
     assert capsys.readouterr().err == "Interrupted; the same command goes on where this one stopped.\n"
 
 
@@ -138,7 +139,7 @@ def test_a_study_of_throwaway_notebooks(house: Path, capfd: pytest.CaptureFixtur
     throwaway.write(house / "notebooks", "01_first", FAIL, throwaway.TELL)
     throwaway.write(house / "notebooks", "03_second", "from pathlib import Path\nPath(f'second.{task}').touch()")
     command = "run --tasks cola,rte,sst2 --seeds 3 --notebooks 01,03 --workers 2 -p temperature 2.5 -p batch_size 8"
-    assert study.main(command.split()) == 1
+    assert commands.main(command.split()) == 1
     out, err = capfd.readouterr()
     folder = house / "notebooks"
     assert sorted(p.name for p in folder.iterdir() if p.suffix != ".ipynb") == ["second.sst2", "sst2.3.json"]
@@ -179,8 +180,8 @@ def test_a_study_ends_with_its_tables(
         records.write_text(house / file, "text")
     monkeypatch.setattr(grid, "execute", lambda job: "")
     published = []
-    monkeypatch.setattr(study, "publish", published.append)
-    assert study.main(["run"]) == 0
+    monkeypatch.setattr(commands, "publish", published.append)
+    assert commands.main(["run"]) == 0
     assert published == [profiles.ROOT]
     out, err = capsys.readouterr()
     assert err == ""
@@ -195,8 +196,8 @@ def test_one_notebook_alone_ends_with_what_there_is(
 ) -> None:
     store(house, [fake_records.make("01_distillation", "sst2", 0)])
     monkeypatch.setattr(grid, "execute", lambda job: "")
-    monkeypatch.setattr(study, "publish", lambda root: [])
-    assert study.main(["run", "--tasks", "sst2"]) == 0
+    monkeypatch.setattr(commands, "publish", lambda root: [])
+    assert commands.main(["run", "--tasks", "sst2"]) == 0
     assert "Table 2: seconds" in capsys.readouterr().out
 
 
@@ -215,7 +216,7 @@ def test_status_and_clean(house: Path, capsys: pytest.CaptureFixture) -> None:
     loose = artifacts.node(written_for_study, text="loose")
     for each in (used, loose):
         kept.path(each)
-    assert study.main(["status"]) == 0
+    assert commands.main(["status"]) == 0
     said = capsys.readouterr().out
     assert said.endswith("MB in 3 artifacts under artifacts/\n")
     assert all(f"  {each.key}\n" in said for each in (base, used, loose))
@@ -224,10 +225,10 @@ def test_status_and_clean(house: Path, capsys: pytest.CaptureFixture) -> None:
         if arm["predictions"]:
             arm["predictions"]["artifact"] = used.key
     store(house, [record])
-    assert study.main(["clean"]) == 0
+    assert commands.main(["clean"]) == 0
     assert "MB freed; what records refer to was kept." in capsys.readouterr().out
     assert [kept.has(each) for each in (base, used, loose)] == [True, True, False]
-    assert study.main(["clean"]) == 0
+    assert commands.main(["clean"]) == 0
     assert capsys.readouterr().out.startswith("0.0 MB freed")
 
 
@@ -235,15 +236,15 @@ def test_clean_removes_nothing_while_a_record_cannot_be_read(house: Path, capsys
     loose = artifacts.node(written_for_study, text="loose")
     Store().path(loose)
     records.write_text(house / "results" / "minilm" / "records" / "01_distillation.sst2.seed0.json", "{")
-    assert study.main(["clean"]) == 1
+    assert commands.main(["clean"]) == 1
     assert "is not valid JSON" in line(capsys)
     assert Store().has(loose)
 
 
 def test_an_empty_store(capsys: pytest.CaptureFixture) -> None:
-    assert study.main(["status"]) == 0
+    assert commands.main(["status"]) == 0
     assert capsys.readouterr().out == "      0.0 MB in 0 artifacts under artifacts/\n"
-    assert study.main(["clean"]) == 0
+    assert commands.main(["clean"]) == 0
 
 
 def readme(house: Path) -> None:
@@ -254,19 +255,19 @@ def readme(house: Path) -> None:
 
 def test_report_writes_and_checks(house: Path, capsys: pytest.CaptureFixture) -> None:
     readme(house)
-    assert study.main(["report"]) == 2
+    assert commands.main(["report"]) == 2
     assert line(capsys).startswith("There is no record in ")
     store(house, fake_records.study(tasks=("sst2",)))
-    assert study.main(["report", "--check"]) == 1
+    assert commands.main(["report", "--check"]) == 1
     said = line(capsys)
     assert said.startswith("These are not what the records say; run `make report`: ")
     assert all(name in said for name in ("results/headline.json", "results/mini/table1.md", "README.md"))
     assert not (house / "results" / "headline.json").exists()
-    assert study.main(["report"]) == 0
+    assert commands.main(["report"]) == 0
     assert capsys.readouterr().out.endswith(" written\n")
-    assert study.main(["report", "--check"]) == 0
+    assert commands.main(["report", "--check"]) == 0
     assert capsys.readouterr().out == "everything is up to date with the records\n"
-    assert study.main(["report", "--chek"]) == 2
+    assert commands.main(["report", "--chek"]) == 2
     assert "unrecognized arguments: --chek" in line(capsys)
 
 

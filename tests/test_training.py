@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from helpers import models, training
+from helpers.artifacts.store import CHECKPOINTS
 from helpers.environment import RunError
 from helpers.training import LengthBuckets, Training, collate, fit, logits_of, task_loss
 
@@ -170,7 +171,7 @@ def test_fit_equals_a_plain_loop(tmp_path: Path) -> None:
     assert steps == list(range(1, 37))
     assert [entry["loss"] for entry in curve] == pytest.approx(losses, rel=1e-3)
     # the last checkpoint would be of no use: nothing goes on from it
-    assert not list((tmp_path / training.CHECKPOINTS).glob("checkpoint-36"))
+    assert not list((tmp_path / CHECKPOINTS).glob("checkpoint-36"))
 
 
 def test_fit_calls_after_step_after_every_step(tmp_path: Path) -> None:
@@ -231,7 +232,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, bad_step: int) 
 def train(folder: Path, *, kill_at_step: int = 0, kill_at_save: int = 0) -> None:
     """One call as a study makes it; the arguments say when this process is killed."""
     calls, saves = [], []
-    whole = training._Steps.on_save
+    whole = training.loop._Steps.on_save
 
     def counted(model: nn.Module, batch: dict) -> tuple[torch.Tensor, dict]:
         calls.append(1)
@@ -246,7 +247,7 @@ def train(folder: Path, *, kill_at_step: int = 0, kill_at_save: int = 0) -> None
             processes.die()  # the checkpoint's files are there, the mark that it is whole is not
         whole(*arguments, **others)
 
-    training._Steps.on_save = on_save
+    training.loop._Steps.on_save = on_save
     model = tiny.classifier(dropout=0.2)
     curve = fit(model, tiny.tokens(ROWS), loss=counted, training=SETTINGS, folder=folder)
     words = tiny.words(folder)
@@ -272,7 +273,7 @@ def test_training_writes_nothing_to_stderr(uninterrupted: Path) -> None:
 
 
 def checkpoints(folder: Path) -> dict[str, bool]:
-    found = sorted((folder / training.CHECKPOINTS).glob("*"))
+    found = sorted((folder / CHECKPOINTS).glob("*"))
     return {path.name: (path / "complete").exists() for path in found}
 
 
@@ -317,7 +318,7 @@ def test_two_kills_are_as_none(tmp_path: Path, uninterrupted: Path) -> None:
 def test_a_resumed_run_depends_on_its_checkpoint(tmp_path: Path, uninterrupted: Path) -> None:
     # the test of the tests above: with another random state in the checkpoint the weights do differ
     assert processes.run(train, folder=tmp_path, errors=tmp_path / "stderr", kill_at_step=70) == -9
-    state = tmp_path / training.CHECKPOINTS / "checkpoint-54" / "rng_state.pth"
+    state = tmp_path / CHECKPOINTS / "checkpoint-54" / "rng_state.pth"
     state.unlink()
     assert processes.run(train, folder=tmp_path, errors=tmp_path / "stderr") == 0
     expected = weights(uninterrupted)
@@ -357,7 +358,7 @@ def test_fine_tune_gives_a_new_head_and_a_curve(tmp_path: Path) -> None:
     data = tiny.task_data()
     settings = Training(epochs=2, learning_rate=1e-3, batch_size=16)
     training.fine_tune(made, start=start, data=data, training=settings, max_length=16)
-    shutil.rmtree(made / training.CHECKPOINTS, ignore_errors=True)
+    shutil.rmtree(made / CHECKPOINTS, ignore_errors=True)
     model = models.load(made)
     assert model.classifier.weight.shape == (2, 16)
     assert not torch.equal(

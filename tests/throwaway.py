@@ -6,7 +6,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers import grid, mini_glue, profiles, tasks
+from helpers import mini_glue, profiles, tasks
+from helpers.study import grid
 
 PARAMETERS = """\
 # what this run is about

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from torch import nn
+from transformers import BertConfig
 
 from helpers import hub, models, scores, tasks
 from helpers.artifacts import Node, Store, node, step
 from helpers.compress import distillation, pruning, quantization
 from helpers.environment import InputError, device, precision
-from helpers.pretraining import pretrain
 from helpers.profiles import Recipe
 from helpers.training import Training, fine_tune, logits_of
+from helpers.training.pretraining import pretrain
 
 __all__ = ["REPORTED_RANGE", "Chain", "apply", "bring", "predict"]
 
@@ -109,6 +110,41 @@ class Chain:
             published["language_model"] = recipe.language_model
         checks = {"language_model": recipe.language_model_sha256}
         return {role: hub.locate(name, sha256=checks.get(role)) for role, name in published.items()}
+
+    def check_shapes(self) -> None:
+        """Compare what will be teacher and student before anything is trained.
+
+        Raises `InputError` where the layer map does not fit, heads or widths do not allow what is to be copied, rows
+        may be longer than a model reads, or a published student has another shape than the recipe says.
+        """
+        recipe = self.recipe
+        teacher = self._config(("teacher", "language_model"), recipe.language_model_shape)
+        student = self._config(("student",), recipe.student_shape)
+        models.layer_map(student.num_hidden_layers, teacher.num_hidden_layers, recipe.layer_map)
+        if student.num_attention_heads != teacher.num_attention_heads:
+            raise InputError(
+                f"The student has {student.num_attention_heads} attention heads, the teacher "
+                f"{teacher.num_attention_heads}; attention is compared head by head, so make them equal."
+            )
+        if recipe.student_start == "embeddings" and student.hidden_size > teacher.hidden_size:
+            raise InputError(
+                f"A student of width {student.hidden_size} cannot start from embeddings of width "
+                f"{teacher.hidden_size}; take student_start random."
+            )
+        if recipe.max_length > teacher.max_position_embeddings:
+            raise InputError(
+                f"max_length is {recipe.max_length}, but the teacher reads {teacher.max_position_embeddings} tokens; "
+                "lower it."
+            )
+        other = {k: getattr(student, k) for k, v in recipe.student_shape.items() if getattr(student, k) != v}
+        if other:
+            raise InputError(
+                f"student_shape says {recipe.student_shape}, but {recipe.student_start} has {other}; make both agree."
+            )
+
+    def _config(self, roles: Sequence[str], shape: Mapping[str, float]) -> BertConfig:
+        source = next((self.sources[role] for role in roles if role in self.sources), None)
+        return models.read_config(source.folder) if source else BertConfig(**shape)
 
     @functools.cached_property
     def language_model(self) -> Node:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import BertConfig
+from transformers import BertConfig, BertForSequenceClassification
 
 from helpers import models, tasks
 from helpers.artifacts import step
@@ -136,7 +136,7 @@ def start_student(
         }
     )
     set_seed(seed)
-    student = models.BertForSequenceClassification(config)
+    student = BertForSequenceClassification(config)
     if start == "embeddings":
         models.project_embeddings(student, source.tensors)
     elif start != "random":

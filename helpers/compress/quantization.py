@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.ao.quantization import quantize_dynamic
 
-from helpers.packing import quiet_quantization
+from helpers.storage.packing import quiet_quantization
 
 __all__ = ["quantize", "quantized_layers"]
 

@@ -1,0 +1,18 @@
+"""The figures, drawn from records alone, each with its caption and alt text."""
+
+from helpers.figures.models import bytes_bar, loss_curves, sparsity_heatmap
+from helpers.figures.results import figure1, size_score_latency
+from helpers.figures.style import COLOURS, alt_text, caption, save, use_style
+
+__all__ = [
+    "COLOURS",
+    "alt_text",
+    "bytes_bar",
+    "caption",
+    "figure1",
+    "loss_curves",
+    "save",
+    "size_score_latency",
+    "sparsity_heatmap",
+    "use_style",
+]

@@ -1,0 +1,23 @@
+"""BERT models: read strictly, built at their true shapes, started, saved and loaded."""
+
+from helpers.models.attention import expose_scores
+from helpers.models.building import SHAPES, classifier, encoder, language_model, load, shaped
+from helpers.models.checkpoints import Checkpoint, read, read_config, save, tokenizer
+from helpers.models.students import layer_map, project_embeddings
+
+__all__ = [
+    "Checkpoint",
+    "SHAPES",
+    "classifier",
+    "encoder",
+    "expose_scores",
+    "language_model",
+    "layer_map",
+    "load",
+    "project_embeddings",
+    "read",
+    "read_config",
+    "save",
+    "shaped",
+    "tokenizer",
+]

@@ -1,0 +1,99 @@
+"""Build BERT models: of the true shapes, from checkpoints, with new or old heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from transformers import (
+    BertConfig,
+    BertForPreTraining,
+    BertForSequenceClassification,
+    BertModel,
+)
+
+from helpers.environment import InputError, set_seed
+from helpers.models.checkpoints import Checkpoint, fill, read
+
+__all__ = ["SHAPES", "classifier", "encoder", "language_model", "load", "shaped"]
+
+SHAPES: dict[str, dict[str, int]] = {
+    "bert-base": {
+        "vocab_size": 30522,
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+    },
+    "tinybert": {
+        "vocab_size": 30522,
+        "hidden_size": 312,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 12,
+        "intermediate_size": 1200,
+    },
+}
+
+
+def shaped(name: str, *, outputs: int = 2, seed: int = 0) -> BertForSequenceClassification:
+    """Build a classifier of a published shape with random weights: its bytes and its speed are the real ones."""
+    set_seed(seed)
+    return BertForSequenceClassification(BertConfig(**SHAPES[name], num_labels=outputs)).eval()
+
+
+def encoder(checkpoint: Checkpoint, *, seed: int = 0) -> BertModel:
+    """Build a checkpoint's encoder without any head; a missing pooler is initialised.
+
+    Raises `InputError` naming keys that are missing or of another shape.
+    """
+    set_seed(seed)
+    model = BertModel(checkpoint.config)
+    tensors = {name.removeprefix("bert."): t for name, t in checkpoint.tensors.items() if name.startswith("bert.")}
+    fill(model, tensors, checkpoint.where, optional=("pooler.",))
+    return model.eval()
+
+
+def classifier(
+    checkpoint: Checkpoint, *, outputs: int, seed: int, labels: tuple[str, ...] = (), head: bool = False
+) -> BertForSequenceClassification:
+    """Build a classifier on a checkpoint's encoder: with a new head, or with `head=True` with the checkpoint's own.
+
+    A head with label names in another order than `labels` is put in order. A missing pooler is initialised, as it is
+    when a masked language model is fine-tuned. Raises `InputError` naming keys that are missing or of another shape.
+    """
+    set_seed(seed)
+    # the number of labels comes from their names where there are any, so the old ones go
+    old = {name: value for name, value in checkpoint.config.to_dict().items() if name not in ("id2label", "label2id")}
+    config = BertConfig.from_dict({**old, "num_labels": outputs})
+    model = BertForSequenceClassification(config)
+    tensors = {
+        name: tensor for name, tensor in checkpoint.tensors.items() if head or not name.startswith("classifier.")
+    }
+    fill(
+        model,
+        tensors,
+        checkpoint.where,
+        optional=("bert.pooler.",) if head else ("bert.pooler.", "classifier."),
+    )
+    if head and checkpoint.labels and labels and checkpoint.labels != labels:
+        if sorted(checkpoint.labels) != sorted(labels):
+            raise InputError(
+                f"{checkpoint.where} predicts {', '.join(checkpoint.labels)}; the task has {', '.join(labels)}."
+            )
+        order = [checkpoint.labels.index(name) for name in labels]
+        model.classifier.weight.data = model.classifier.weight.data[order]
+        model.classifier.bias.data = model.classifier.bias.data[order]
+    return model.eval()
+
+
+def language_model(shape: Mapping[str, float], *, seed: int) -> BertForPreTraining:
+    """Build a BERT with its two pretraining heads and random weights."""
+    set_seed(seed)
+    return BertForPreTraining(BertConfig(**shape))
+
+
+def load(folder: Path) -> BertForSequenceClassification:
+    """Load a classifier that `save` wrote, in eval mode."""
+    checkpoint = read(folder)
+    outputs = checkpoint.tensors["classifier.weight"].shape[0]
+    return classifier(checkpoint, outputs=outputs, seed=0, head=True)

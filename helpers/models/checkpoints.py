@@ -1,0 +1,159 @@
+"""Read and write BERT checkpoints: published ones of every age, strictly, and our own."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import (
+    BertConfig,
+    BertModel,
+    BertTokenizer,
+)
+
+from helpers.environment import InputError
+
+__all__ = ["Checkpoint", "fill", "read", "read_config", "save", "tokenizer"]
+
+# Parts of published checkpoints that no encoder uses: pretraining heads, TinyBERT's projections, position counters.
+EXTRAS = ("cls.", "fit_dense", "bert.embeddings.position_ids")
+CONFIG_KEYS = set(BertConfig().to_dict()) - {
+    "architectures",
+    "transformers_version",
+    "dtype",
+    "id2label",
+    "label2id",
+    "use_cache",  # about generating text; Trainer switches it, and it would make equal models unequal files
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a model folder holds: its shape, its weights under Hugging Face's names, its label names if it has any."""
+
+    config: BertConfig
+    tensors: Mapping[str, Tensor]
+    labels: tuple[str, ...]
+    where: str
+
+
+def read(folder: Path) -> Checkpoint:
+    """Read a BERT checkpoint: `config.json` with `model.safetensors` or, loaded without code, `pytorch_model.bin`.
+
+    Old names (`gamma`, `beta`, no `bert.` prefix) become today's; heads and projections that no encoder uses are left
+    out.
+    Raises `InputError` if a file is missing or broken or the model is not a BERT.
+    """
+    try:
+        config, labels = _described(folder)
+        if (folder / "model.safetensors").exists():
+            tensors = safetensors.torch.load_file(folder / "model.safetensors")
+        else:
+            tensors = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+            if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+                raise ValueError("pytorch_model.bin is no mapping of names to tensors")
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{folder} is no model folder: {Path(error.filename).name} is missing; it needs config.json and "
+            "model.safetensors or pytorch_model.bin."
+        ) from error
+    except (ValueError, TypeError, SafetensorError, RuntimeError, EOFError, OSError, KeyError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise InputError(f"The model in {folder} cannot be read ({reason}); copy it again.") from error
+    except pickle.UnpicklingError as error:  # code in a pickle, or no weights at all, as in a pointer to large files
+        raise InputError(
+            f"{folder}/pytorch_model.bin holds something else than weights and is not loaded; use safetensors, or copy "
+            "it again."
+        ) from error
+    renamed = {_today(name): tensor.float() for name, tensor in tensors.items() if not _today(name).startswith(EXTRAS)}
+    return Checkpoint(config, renamed, labels, str(folder))
+
+
+def read_config(folder: Path) -> BertConfig:
+    """Read a checkpoint's shape without its weights. Raises `InputError` as `read` does."""
+    try:
+        return _described(folder)[0]
+    except InputError:
+        raise
+    except (OSError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise InputError(f"{folder}/config.json cannot be read ({reason}); copy it again.") from error
+
+
+def _described(folder: Path) -> tuple[BertConfig, tuple[str, ...]]:
+    """Return what config.json says: the shape, and the label names if they are more than numbers."""
+    raw = dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    labels = {int(key): str(name) for key, name in dict(raw.get("id2label") or {}).items()}
+    if raw.get("model_type", "bert") != "bert":
+        raise InputError(f"{folder} is a {raw['model_type']!r} model; this study needs a BERT.")
+    names = tuple(labels[key] for key in sorted(labels))
+    config = _config({key: value for key, value in raw.items() if key in CONFIG_KEYS}, folder / "config.json")
+    return config, () if all(name.startswith("LABEL_") for name in names) else names
+
+
+def _config(values: Mapping[str, object], where: Path) -> BertConfig:
+    try:
+        config = BertConfig(**values)
+        with torch.device("meta"):  # without memory: sizes that do not divide and unknown activations show only here
+            BertModel(config)
+    except (StrictDataclassError, TypeError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{where} does not describe a BERT ({' '.join(str(error).split())[:120]}); copy it again."
+        ) from error
+    return config
+
+
+def _today(name: str) -> str:
+    name = name.replace(".gamma", ".weight").replace(".beta", ".bias")
+    return name if name.startswith(("bert.", "cls.", "classifier.", "fit_dense")) else f"bert.{name}"
+
+
+def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str, *, optional: tuple[str, ...] = ()) -> None:
+    """Load weights strictly: only names that begin with one of `optional` may be missing, none may be left over."""
+    own = model.state_dict()
+    missing = [name for name in own if name not in tensors and not name.startswith(optional or ("\0",))]
+    left_over = [name for name in tensors if name not in own]
+    other = [name for name in own if name in tensors and own[name].shape != tensors[name].shape]
+    if missing or left_over:
+        raise InputError(
+            f"The checkpoint {where} does not fit {type(model).__name__}: missing {missing[:3] or 'nothing'}, "
+            f"not expected {left_over[:3] or 'nothing'}."
+        )
+    if other:
+        name = other[0]
+        raise InputError(
+            f"The checkpoint {where} has another shape than its config says: {name} is {tuple(tensors[name].shape)}, "
+            f"expected {tuple(own[name].shape)}."
+        )
+    model.load_state_dict({**own, **tensors})
+
+
+def save(model: nn.Module, words: BertTokenizer, folder: Path) -> None:
+    """Write `config.json`, `model.safetensors` and the tokenizer: a folder that Transformers loads too."""
+    model.config.save_pretrained(folder)
+    # a tensor that two modules share (the masked language model's output layer) is stored once, under its first name
+    seen: set[int] = set()
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() not in seen:
+            tensors[name] = tensor.detach().cpu().contiguous()
+        seen.add(tensor.data_ptr())
+    safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    words.save_pretrained(folder)
+
+
+def tokenizer(folder: Path) -> BertTokenizer:
+    """Load a folder's WordPiece tokenizer, from `tokenizer.json` or an old `vocab.txt`."""
+    if not any((folder / name).exists() for name in ("tokenizer.json", "vocab.txt")):
+        raise InputError(f"{folder} has no tokenizer.json and no vocab.txt; copy the tokenizer's files there.")
+    return BertTokenizer.from_pretrained(folder)

@@ -1,0 +1,22 @@
+"""The report's tables and the numbers that the README quotes: they read records and nothing else."""
+
+from helpers.report.numbers import headline, profiles, render_headline, write_headline
+from helpers.report.tables import difference_table, latency_table, markdown, retention_table, table1, table2
+from helpers.report.writing import readme_block, render_tables, update_readme, write_tables
+
+__all__ = [
+    "difference_table",
+    "headline",
+    "latency_table",
+    "markdown",
+    "profiles",
+    "readme_block",
+    "render_headline",
+    "render_tables",
+    "retention_table",
+    "table1",
+    "table2",
+    "update_readme",
+    "write_headline",
+    "write_tables",
+]

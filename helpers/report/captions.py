@@ -1,0 +1,135 @@
+"""What stands under a table or beside a figure: footers, captions and alt texts, all made from records."""
+
+from __future__ import annotations
+
+from helpers.labels import ARMS, joined, task_label
+from helpers.report import summary
+from helpers.report.summary import Records
+
+__all__ = ["REPORT_RANGE", "figure1_alt", "figure1_caption", "footer", "is_generated", "provenance"]
+
+REPORT_RANGE = (0.1, 0.4)  # the pruning amounts of the report
+
+GENERATED = "Scores are about the generated tasks, not about GLUE."
+_HOW_TO_READ = {
+    "table1": "MB = 10^6 bytes of a file that loads back into the model with the same logits; the state dict "
+    "beside it is the report's way of measuring. The shapes have random weights and therefore no score.",
+    "table2": "Seconds for the whole validation set in batches of 32 at their true lengths, median over "
+    "seeds; in brackets how many times faster than BERT-base's shape in the same run (in the report's rows: "
+    "than its own BERT).",
+    "differences": "Paired difference of the main metric over the same examples, with its 95 % interval.",
+    "latency": "Milliseconds per batch: median and, in brackets, 95th percentile. Speed-up: the median of "
+    "time(BERT-base shape) / time(system), batch by batch, with its 95 % interval.",
+    "retention": "(score - floor) / (teacher - floor); the floor is the majority or mean predictor.",
+}
+
+
+def footer(records: Records, table: str, command: str) -> str:
+    """Return what stands below a table: how to read it; then profile, data, models, machine and command."""
+    timing = table in ("table2", "latency")
+    timed, left_out = summary.timed(records)
+    reading = [_HOW_TO_READ[table]]
+    if timing and left_out:
+        tasks = joined([task_label(task) for task in left_out])
+        reading.append(f"Another machine timed {tasks}; one table never mixes two machines.")
+    if table in ("table1", "differences"):
+        reading += [_noise(records, table), _references(records) if table == "table1" else ""]
+    if not timing:
+        reading.append(_amounts(records))
+    machines = sorted({summary.machine(r, threads=timing) for r in (timed if timing else records)})
+    origin = [provenance(records), _data(records), _generated(records, timing=timing)]
+    origin += [f"Machine: {'; '.join(machines)}." if machines else "", f"Made by `{command}`."]
+    return "\n\n".join(" ".join(part for part in parts if part) for parts in (reading, origin))
+
+
+def figure1_caption(records: Records) -> str:
+    """Return the caption of Figure 1."""
+    many = len(summary.seeds_of(records)) > 1
+    spread = "95 % t interval over seeds" if many else "95 % bootstrap interval over examples"
+    return (
+        "Figure 1. Score on the validation split against the share of weights set to zero (global L1 pruning "
+        f"of the report's pool, no training afterwards). Bars: {spread}. Shaded: the report's range, "
+        f"10 to 40 %. {provenance(records)} {_generated(records)}"
+    ).strip()
+
+
+def figure1_alt(records: Records) -> str:
+    """Say what Figure 1 shows: per task the score unpruned, at the report's limit and at the far end."""
+    parts = []
+    for task in summary.tasks_of(records, all_of_report=False):
+        points = dict(summary.sweep(records, task))
+        if not points:
+            continue
+        marks = sorted({min(points), max(points)} | (points.keys() & {REPORT_RANGE[1]}))
+        values = joined([f"{points[amount].value:.2f} at {100 * amount:.0f} %" for amount in marks])
+        teacher = summary.score(records, task, "teacher")
+        against = f" (teacher {teacher.value:.2f})" if teacher else ""
+        parts.append(f"{task_label(task)} {values}{against}")
+    return f"Line charts of score against pruning amount: {'; '.join(parts) or 'nothing measured yet'}."
+
+
+def provenance(records: Records) -> str:
+    """Return profile, seeds and number of validation examples as a sentence."""
+    profiles = joined([f"`{name}`" for name in sorted({record["profile"] for record in records})])
+    seeds = summary.seeds_of(records)
+    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds ({', '.join(map(str, seeds))})"
+    rows = {record["task"]: record["data"]["rows"]["validation"] for record in records}
+    tasks = summary.tasks_of(records, all_of_report=False)
+    examples = ", ".join(f"{task_label(task)} {rows[task]:,}" for task in tasks)
+    return f"Profile {profiles}, {which}; validation examples: {examples}."
+
+
+def is_generated(records: Records) -> bool:
+    """Say whether any of the records' data was made up by this project."""
+    return any(record["data"]["source"] == "generated" for record in records)
+
+
+def _noise(records: Records, table: str) -> str:
+    many = len(summary.seeds_of(records)) > 1
+    how = "the half-width of a 95 % t interval over seeds" if many else "a 95 % bootstrap interval over examples"
+    shown = f"Scores are shown with {how}. " if table == "table1" else ""
+    wider = " (over seeds and over examples, whichever is wider)" if many else ""
+    return f"{shown}*inside noise*: the interval of the paired difference{wider} contains zero."
+
+
+def _references(records: Records) -> str:
+    pairs: dict[str, None] = {}
+    for arm in ("control", "student", "pruned", "int8"):
+        for task in summary.tasks_of(records):
+            found = summary.difference(records, task, arm)
+            if found:
+                pairs.setdefault(f"{ARMS[arm]} with {ARMS.get(found[0], found[0])}")
+    return f"Compared: {'; '.join(pairs)}." if pairs else ""
+
+
+def _amounts(records: Records) -> str:
+    chosen: dict[str, set[str]] = {}
+    for record, arm in summary.arms_of(records, "pruned"):
+        if arm["parameter"] and "amount" in arm["parameter"]:
+            amount = f"{100 * arm['parameter']['amount']:.0f} %"
+            chosen.setdefault(record["task"], set()).add(amount)
+    tasks = [task for task in summary.tasks_of(records) if task in chosen]
+    text = ", ".join(f"{task_label(task)} {' or '.join(sorted(chosen[task]))}" for task in tasks)
+    return f"Pruning amount, chosen on held-out data: {text}." if text else ""
+
+
+def _data(records: Records) -> str:
+    names = sorted({f"{record['data']['name']} ({record['data']['source']})" for record in records})
+    models: dict[str, dict[str, None]] = {}
+    for record in records:
+        for model in record["models"]:
+            models.setdefault(model["role"].replace("_", " "), {}).setdefault(model["name"])
+    made_of = "; ".join(f"{role} {', '.join(found)}" for role, found in models.items())
+    notes: dict[str, set[str]] = {}
+    for record in records:
+        if record["data"]["note"]:
+            notes.setdefault(record["data"]["note"].strip().rstrip("."), set()).add(record["task"])
+    in_order = summary.tasks_of(records)
+    told = [f"{joined([task_label(t) for t in in_order if t in tasks])}: {note}." for note, tasks in notes.items()]
+    return " ".join([f"Data: {joined(names)}.", *([f"Models: {made_of}."] if made_of else []), *told])
+
+
+def _generated(records: Records, *, timing: bool = False) -> str:
+    if not is_generated(records):
+        return ""
+    return "The lengths are those of the generated tasks." if timing else GENERATED

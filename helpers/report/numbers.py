@@ -1,0 +1,104 @@
+"""The few numbers that the README quotes, each with the records it comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from helpers import records
+from helpers.environment import InputError
+from helpers.report import summary
+
+__all__ = ["headline", "profiles", "render_headline", "write_headline"]
+
+_BEST_FIRST = ("paper", "minilm", "mini")  # a reader is shown the first of these that has records
+_SIZES = {
+    "bert_base_mb": "bert_base_shape",
+    "tinybert_mb": "tinybert_shape",
+    "int8_mb": "tinybert_shape_int8",
+}
+_FACTORS = {"latency_factor_tinybert": "tinybert_shape", "latency_factor_int8": "tinybert_shape_int8"}
+
+
+def profiles(results_folder: str | Path) -> dict[str, list[dict]]:
+    """Read all profiles that have records, the best for a reader first (real tasks before generated ones).
+
+    Raises:
+        InputError: there is no record at all.
+        RunError: a record is damaged (`records.read`).
+    """
+    folder = Path(results_folder)
+    names = sorted(path.parent.name for path in folder.glob("*/records"))
+    names.sort(key=lambda name: _BEST_FIRST.index(name) if name in _BEST_FIRST else len(_BEST_FIRST))
+    found = {name: records.read_all(folder / name / "records") for name in names}
+    found = {name: some for name, some in found.items() if some}
+    if not found:
+        raise InputError(f"There is no record in {folder}/<profile>/records. Make some with `make study`.")
+    return found
+
+
+def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
+    """Return the README's numbers, name -> {value, unit, records}; what has no record is absent.
+
+    Sizes in MB (10**6 bytes) of a loadable file. Latency factors: median over tasks (and seeds) of the
+    pair-by-pair speed-up over BERT-base's shape at batch 32 and true lengths. Both from `minilm` if it has
+    them, else from `mini`. Scores: mean over seeds of the main metric, on real data (`minilm`).
+    Raises InputError when there is no record at all.
+    """
+    found = profiles(results_folder)
+    root = Path(results_folder).resolve().name
+    numbers: dict[str, dict[str, Any]] = {}
+    for profile in ("mini", "minilm"):  # the second overwrites the first
+        some = found.get(profile, [])
+        for name, arm in _SIZES.items():
+            sizes = [(record, one["bytes"]["file"] / 1e6) for record, one in summary.arms_of(some, arm)]
+            _put(numbers, name, "MB", 2, sizes, root)
+        timed, _ = summary.timed(some)
+        for name, arm in _FACTORS.items():
+            ratios = [(record, _ratio(one)) for record, one in summary.arms_of(timed, arm)]
+            _put(numbers, name, "x", 2, ratios, root)
+    some = found.get("minilm", [])
+    for task in summary.tasks_of(some, all_of_report=False):
+        metric = summary.metrics_of(some, task)[0]
+        for arm in ("teacher", "student", "int8"):
+            score = summary.score(some, task, arm)
+            if score is not None:
+                scored = [(r, score.value) for r, one in summary.arms_of(some, arm, task=task) if one["scores"]]
+                _put(numbers, f"minilm_{arm}_{task}", metric, 4, scored, root)
+    return numbers
+
+
+def write_headline(results_folder: str | Path) -> Path:
+    """Write `headline.json` into the results folder, whole or not at all; return its path."""
+    return records.write_text(Path(results_folder) / "headline.json", render_headline(results_folder))
+
+
+def render_headline(results_folder: str | Path) -> str:
+    """Return what `write_headline` writes."""
+    return json.dumps(headline(results_folder), indent=1, sort_keys=True) + "\n"
+
+
+def _put(
+    numbers: dict[str, dict[str, Any]],
+    name: str,
+    unit: str,
+    digits: int,
+    found: Iterable[tuple[Mapping, float | None]],
+    root: str,
+) -> None:
+    """Add the median of what was found, with the paths of its records; nothing found adds nothing."""
+    found = [(record, value) for record, value in found if value is not None]
+    if not found:
+        return
+    value = summary.spread(value for _, value in found)[0]
+    files = {
+        records.path(f"{root}/{r['profile']}/records", r["notebook"], r["task"], r["seed"]).as_posix() for r, _ in found
+    }
+    numbers[name] = {"value": round(value, digits), "unit": unit, "records": sorted(files)}
+
+
+def _ratio(arm: Mapping[str, Any]) -> float | None:
+    block = (arm["latency"] or {}).get("batch32_true") or {}
+    return (block.get("speedup") or {}).get("median")

@@ -1,0 +1,186 @@
+"""What tables and figures ask of records: one arm over all seeds, its spread, the machine that timed it.
+
+Pure functions of a list of records (`records.read_all`); nothing is read from anywhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean, median
+from typing import Any, NamedTuple
+
+from helpers.environment import InputError
+from helpers.labels import REPORT_METRICS, STUDY, TASKS
+from helpers.scores import mean_interval
+
+__all__ = [
+    "Summary",
+    "arms_of",
+    "difference",
+    "floor",
+    "machine",
+    "metrics_of",
+    "require",
+    "retention",
+    "score",
+    "seeds_of",
+    "spread",
+    "sweep",
+    "tasks_of",
+    "timed",
+]
+
+Records = Sequence[Mapping[str, Any]]
+
+
+class Summary(NamedTuple):
+    """A value with its 95 % interval: over examples when `seeds` is 1 (bootstrap), else over seeds (t)."""
+
+    value: float
+    low: float
+    high: float
+    seeds: int
+
+
+def require(records: Records) -> None:
+    """Raise InputError when there is no record at all: every other gap only leaves a dash."""
+    if not records:
+        raise InputError(
+            "There is no record to report on: results/<profile>/records is empty. "
+            "Make them with `make study PROFILE=<profile>`."
+        )
+
+
+def tasks_of(records: Records, *, all_of_report: bool = True) -> list[str]:
+    """Return the tasks to show: the report's five (or only those measured), then any other."""
+    measured = {record["task"] for record in records}
+    first = [task for task in TASKS if task in measured or (all_of_report and task in REPORT_METRICS)]
+    return first + sorted(measured - set(TASKS))
+
+
+def metrics_of(records: Records, task: str) -> tuple[str, ...]:
+    """Return a task's metrics, the main one first."""
+    for record in records:
+        if record["task"] == task:
+            return tuple(record["metrics"])
+    return REPORT_METRICS.get(task, ())
+
+
+def seeds_of(records: Records) -> list[int]:
+    """Return all seeds, sorted."""
+    return sorted({record["seed"] for record in records})
+
+
+def arms_of(records: Records, name: str, *, task: str | None = None) -> list[tuple[Mapping, Mapping]]:
+    """Return (record, arm) per task and seed that has the arm, from the first notebook that does."""
+    chosen: dict[tuple[str, int], tuple[Mapping, Mapping]] = {}
+    for record in sorted(records, key=lambda record: record["notebook"]):
+        if record["notebook"] not in STUDY or task not in (None, record["task"]):
+            continue
+        for arm in record["arms"]:
+            if arm["arm"] == name:
+                chosen.setdefault((record["task"], record["seed"]), (record, arm))
+    return [chosen[key] for key in sorted(chosen)]
+
+
+def score(records: Records, task: str, arm: str, metric: str | None = None) -> Summary | None:
+    """Return an arm's score (the main metric unless named), or None where there is none."""
+    metric = metric or next(iter(metrics_of(records, task)), None)
+    found = [one["scores"][metric] for _, one in arms_of(records, arm, task=task) if metric in (one["scores"] or ())]
+    return _summary([(one["value"], one["low"], one["high"]) for one in found])
+
+
+def difference(records: Records, task: str, arm: str) -> tuple[str, Summary] | None:
+    """Return (reference arm, paired difference of the main metric to it), or None where none was measured.
+
+    Over several seeds the interval is, on each side, the wider of two: the t interval over seeds and the mean
+    of the seeds' paired bootstrap intervals over examples. Either noise alone can make a difference
+    undecidable.
+    """
+    found = [one["versus"] for _, one in arms_of(records, arm, task=task) if one["versus"] is not None]
+    found = [one for one in found if one["arm"] == found[0]["arm"]]
+    triples = _defined((one["difference"], one["low"], one["high"]) for one in found)
+    summary = _summary(triples)
+    if summary is None:
+        return None
+    if summary.seeds > 1:
+        lows = [low for _, low, _ in triples if not math.isnan(low)]
+        highs = [high for *_, high in triples if not math.isnan(high)]
+        low = min(summary.low, fmean(lows)) if lows else summary.low
+        high = max(summary.high, fmean(highs)) if highs else summary.high
+        summary = summary._replace(low=low, high=high)
+    return found[0]["arm"], summary
+
+
+def retention(records: Records, task: str, arm: str) -> Summary | None:
+    """Return (score - floor) / (teacher - floor), over seeds; one seed has no interval (nan)."""
+    values = [one["retention"] for _, one in arms_of(records, arm, task=task) if one["retention"] is not None]
+    return _summary([(value, math.nan, math.nan) for value in values])
+
+
+def sweep(records: Records, task: str) -> list[tuple[float, Summary]]:
+    """Return (amount, score) of every pruning amount of a task, smallest first (main metric)."""
+    amounts = {
+        arm["arm"]: arm["parameter"]["amount"]
+        for record in records
+        if record["task"] == task and record["notebook"] in STUDY
+        for arm in record["arms"]
+        if arm["arm"].startswith("pruned_") and arm["parameter"]
+    }
+    found = [(amount, score(records, task, name)) for name, amount in amounts.items()]
+    return sorted((amount, value) for amount, value in found if value is not None)
+
+
+def floor(records: Records, task: str) -> float | None:
+    """Return the score of the majority or mean predictor of a task."""
+    return next((r["floor"] for r in records if r["task"] == task and r["floor"] is not None), None)
+
+
+def machine(record: Mapping[str, Any], *, threads: bool = True) -> str:
+    """Return the machine of a record in words: accelerator if used, else processor, and the threads."""
+    environment, setup = record["environment"], record["latency_setup"]
+    device = environment.get("accelerator") or environment["cpu"]["model"]
+    used = (setup or environment)["threads"]
+    return f"{device}, {used} thread{'s' if used != 1 else ''}" if threads else device
+
+
+def timed(records: Records) -> tuple[list[Mapping], list[str]]:
+    """Return the study's records that one machine timed, and the tasks left out because another machine did.
+
+    One table never mixes two machines: the one that timed most tasks is kept, on a draw the one used last.
+    """
+    machines: dict[str, list[Mapping]] = {}
+    for record in records:
+        if record["notebook"] in STUDY and record["latency_setup"] is not None:
+            machines.setdefault(machine(record), []).append(record)
+    if not machines:
+        return [], []
+    kept = max(
+        machines.values(),
+        key=lambda group: (len({r["task"] for r in group}), max(r["created"] for r in group)),
+    )
+    tasks = {record["task"] for record in kept}
+    others = {record["task"] for group in machines.values() for record in group} - tasks
+    return kept, sorted(others)
+
+
+def spread(values: Iterable[float]) -> tuple[float, float, float]:
+    """Return (median, lowest, highest)."""
+    values = sorted(values)
+    return median(values), values[0], values[-1]
+
+
+def _defined(triples: Iterable[tuple]) -> list[tuple[float, float, float]]:
+    """Drop undefined values (null); an undefined bound becomes nan."""
+    kept = [triple for triple in triples if triple[0] is not None]
+    return [tuple(math.nan if part is None else float(part) for part in triple) for triple in kept]
+
+
+def _summary(triples: Iterable[tuple]) -> Summary | None:
+    triples = _defined(triples)
+    if not triples:
+        return None
+    if len(triples) == 1:
+        return Summary(*triples[0], seeds=1)
+    return Summary(*mean_interval([value for value, *_ in triples]), seeds=len(triples))

@@ -1,0 +1,120 @@
+"""The report: tables to files, the headline numbers, the README's results. It reads records and nothing else.
+
+`results_folder` is the folder that holds `<profile>/records/*.json` (in this repository: `results`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from helpers import records
+from helpers.environment import InputError
+from helpers.labels import task_label
+from helpers.report import captions, summary
+from helpers.report.numbers import headline, profiles
+from helpers.report.summary import Records
+from helpers.report.tables import difference_table, latency_table, markdown, retention_table, table1, table2
+
+__all__ = ["readme_block", "render_tables", "update_readme", "write_tables"]
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+_TABLES = {  # file name: (function, the row that the others are compared with)
+    "table1": (table1, "teacher"),
+    "table2": (table2, "bert_base_shape"),
+    "differences": (difference_table, "teacher"),
+    "latency": (latency_table, "bert_base_shape"),
+    "retention": (retention_table, "teacher"),
+}
+
+
+def write_tables(some: Records, folder: str | Path, *, command: str | None = None) -> list[Path]:
+    """Write every table as Markdown (with a footer: what it rests on) and CSV (cells only); return the paths.
+
+    `command` is printed as what makes the tables; by default `make study PROFILE=<the records' profile>`.
+    Raises InputError when there is no record at all, RunError when a file cannot be written.
+    """
+    texts = render_tables(some, command=command)
+    return [records.write_text(Path(folder) / name, text) for name, text in texts.items()]
+
+
+def render_tables(some: Records, *, command: str | None = None) -> dict[str, str]:
+    """Return what `write_tables` writes: file name -> text."""
+    summary.require(some)
+    texts = {}
+    for name, (make, _) in _TABLES.items():
+        texts[f"{name}.md"] = _with_footer(some, name, command)
+        texts[f"{name}.csv"] = make(some).to_csv(lineterminator="\n")
+    return texts
+
+
+def readme_block(results_folder: str | Path) -> str:
+    """Return the README's results, markers included: what was found, Table 1 of the best profile, Figure 1.
+
+    The figure is linked when `figures/<profile>/figure1.svg` (or .png) lies beside the results folder.
+    Raises InputError when there is no record at all.
+    """
+    profile, some = next(iter(profiles(results_folder).items()))
+    found = _sentences(headline(results_folder), summary.tasks_of(some), generated=captions.is_generated(some))
+    parts = [BEGIN, found, _with_footer(some, "table1", None, all_of_report=False)]
+    figures = Path(results_folder).resolve().parent / "figures" / profile
+    picture = next((name for name in ("figure1.svg", "figure1.png") if (figures / name).is_file()), None)
+    if picture:
+        parts.append(f"![{captions.figure1_alt(some)}](figures/{profile}/{picture})")
+        parts.append(captions.figure1_caption(some))
+    return "\n\n".join(part.strip() for part in [*parts, END] if part)
+
+
+def update_readme(readme_path: str | Path, results_folder: str | Path, *, check: bool = False) -> bool:
+    """Put the results between the README's markers; return whether they already stood there.
+
+    With `check` nothing is written. Raises InputError when the README or one of its two markers is missing.
+    """
+    readme = Path(readme_path)
+    if not readme.is_file():
+        raise InputError(f"There is no README at {readme}: give the path of the file to update.")
+    text = readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise InputError(f"{readme} lacks the lines {BEGIN} and {END}: put them, in this order, where results go.")
+    wanted = before + readme_block(results_folder) + after
+    if wanted != text and not check:
+        records.write_text(readme, wanted)
+    return wanted == text
+
+
+def _with_footer(some: Records, table: str, command: str | None, **options: bool) -> str:
+    make, baseline = _TABLES[table]
+    command = command or f"make study PROFILE={some[0]['profile']}"
+    return f"{markdown(make(some, **options), baseline=baseline)}\n\n{captions.footer(some, table, command)}\n"
+
+
+def _sentences(numbers: Mapping[str, Mapping[str, Any]], tasks: list[str], *, generated: bool) -> str:
+    """Return what was found in plain sentences, one for each group of numbers that exists."""
+    value = {name: entry["value"] for name, entry in numbers.items()}
+    said = []
+    if {"bert_base_mb", "tinybert_mb"} <= value.keys():
+        times = value["bert_base_mb"] / value["tinybert_mb"]
+        text = f"BERT-base is a file of {value['bert_base_mb']:.0f} MB; TinyBERT's shape is {times:.1f} times "
+        text += f"smaller ({value['tinybert_mb']:.1f} MB)"
+        if "int8_mb" in value:
+            text += f", and {value['int8_mb']:.1f} MB once its linear layers are int8"
+        said.append(f"{text}.")
+    if "latency_factor_tinybert" in value:
+        text = f"On a batch of 32 TinyBERT's shape is {value['latency_factor_tinybert']:.1f} times as fast"
+        if "latency_factor_int8" in value:
+            text += f", with int8 {value['latency_factor_int8']:.1f} times"
+        said.append(f"{text} (median over tasks, measured in the same run).")
+    scores = []
+    for task in tasks:
+        names = [f"minilm_{arm}_{task}" for arm in ("student", "teacher", "int8")]
+        if names[0] in value and names[1] in value:
+            int8 = f", in int8 {value[names[2]]:.3f}" if names[2] in value else ""
+            scores.append(f"{task_label(task)} {value[names[0]]:.3f}{int8} (teacher {value[names[1]]:.3f})")
+    if scores:
+        said.append(f"On real GLUE the distilled student of profile `minilm` scores {'; '.join(scores)}.")
+    if generated:
+        said.append("The scores below are about small generated tasks, not about GLUE.")
+    return " ".join(said)

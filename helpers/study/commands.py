@@ -1,0 +1,159 @@
+"""Run the notebooks: a grid of tasks and seeds under papermill, resumable. `python -m helpers.study --help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import yaml
+
+from helpers import profiles, report
+from helpers.arms import results_folder
+from helpers.artifacts import Store
+from helpers.environment import InputError, RunError
+from helpers.records import read_all
+from helpers.study import grid, jobs
+from helpers.study.publish import publish
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command; return the exit code: 0, 1 for a run that failed, 2 for bad input."""
+    try:
+        given = _parser().parse_args(arguments)
+        return given.command(given)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except RunError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted; the same command goes on where this one stopped.", file=sys.stderr)
+        return 1
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see python -m helpers.study --help.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m helpers.study", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    run = commands.add_parser("run", help="run the notebooks of a profile", allow_abbrev=False)
+    run.add_argument("--profile", default="mini", help="a file of notebooks/params (default: mini)")
+    run.add_argument("--tasks", type=_words, help="tasks, with commas (default: the profile's)")
+    run.add_argument("--seeds", type=_words, help="seeds, with commas (default: the profile's)")
+    run.add_argument("--notebooks", type=_words, help="notebooks by number or name, with commas (default: all)")
+    run.add_argument("--data", help="a folder in the layout of the hub's nyu-mll/glue, or a hub id")
+    run.add_argument("--text", help="a folder of parquet files with a column `text`")
+    run.add_argument("--nli", help="a folder of inference pairs, or a hub id with mnli")
+    run.add_argument("--workers", type=int, help="runs at a time; those that measure time are alone in any case")
+    run.add_argument("--again", action="store_true", help="run notebooks again whose results are there already")
+    run.add_argument("-p", dest="parameters", nargs=2, action="append", metavar=("NAME", "VALUE"), default=[])
+    run.set_defaults(command=_run)
+
+    status = commands.add_parser("status", help="list stored artifacts and their sizes")
+    status.set_defaults(command=_status)
+    remake = commands.add_parser("report", help="write tables, headline.json and the README's numbers from records")
+    remake.add_argument("--check", action="store_true", help="only tell whether they are up to date")
+    remake.set_defaults(command=_report)
+    outputs = commands.add_parser(
+        "outputs", help="run the notebooks in place with their defaults, to commit what they show"
+    )
+    outputs.set_defaults(command=_outputs)
+    clean = commands.add_parser("clean", help="remove artifacts that no record refers to")
+    clean.set_defaults(command=_clean)
+    return parser
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _run(given: argparse.Namespace) -> int:
+    try:
+        seeds = None if given.seeds is None else [int(seed) for seed in given.seeds]
+        parameters = {name: yaml.safe_load(value) for name, value in given.parameters}
+    except (ValueError, yaml.YAMLError) as error:
+        raise InputError(
+            f"Seeds are whole numbers and parameters YAML values: {' '.join(str(error).split())}."
+        ) from error
+    jobs, workers = grid.plan(
+        given.profile,
+        tasks=given.tasks,
+        seeds=seeds,
+        notebooks=given.notebooks,
+        inputs={"data": given.data, "text": given.text, "nli": given.nli},
+        parameters=parameters,
+        workers=given.workers,
+    )
+    failures = grid.run(jobs, workers=workers, again=given.again)
+    for job, reason in failures:
+        print(f"error: {job}: {reason}", file=sys.stderr)
+    if failures:
+        return 2 if all(reason.startswith("InputError") for _, reason in failures) else 1
+    publish(profiles.ROOT)  # the README quotes some of these records
+    _show(given.profile)
+    return 0
+
+
+def _show(profile: str) -> None:
+    """Print Table 1, Table 2 and where everything is."""
+    some = read_all(results_folder(profile))
+    for title, make in (("Table 1: size and score", report.table1), ("Table 2: seconds", report.table2)):
+        print(f"\n{title}\n\n{report.markdown(make(some))}")
+    for kind in ("results", "figures"):
+        print(
+            f"\n{kind}/{profile}: " + ", ".join(p.name for p in _files(profiles.ROOT / kind / profile)),
+            end="",
+        )
+    print()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.is_file())
+
+
+def _status(_: argparse.Namespace) -> int:
+    found = Store().manifests()
+    for key, manifest in found.items():
+        print(f"{manifest['size_bytes'] / 1e6:9.1f} MB  {manifest['seconds']:8.1f} s  {manifest['created']}  {key}")
+    total = sum(manifest["size_bytes"] for manifest in found.values()) / 1e6
+    print(f"{total:9.1f} MB in {len(found)} artifacts under {Store().folder.name}/")
+    return 0
+
+
+def _report(given: argparse.Namespace) -> int:
+    stale = publish(profiles.ROOT, check=given.check)
+    if given.check and stale:
+        raise RunError(f"These are not what the records say; run `make report`: {', '.join(stale)}.")
+    print("; ".join(stale) + " written" if stale else "everything is up to date with the records")
+    return 0
+
+
+def _outputs(_: argparse.Namespace) -> int:
+    for notebook in sorted(grid.NOTEBOOKS.glob("*.ipynb")):
+        jobs.refresh(notebook)
+        print(f"{notebook.name}: outputs of its defaults stored", flush=True)
+    return 0
+
+
+def _clean(_: argparse.Namespace) -> int:
+    keep = {
+        arm["predictions"]["artifact"]
+        for name in profiles.names()
+        for record in read_all(results_folder(name))
+        for arm in record["arms"]
+        if arm["predictions"]
+    }
+    print(f"{Store().clean(keep) / 1e6:.1f} MB freed; what records refer to was kept.")
+    return 0

@@ -1,0 +1,173 @@
+"""Make everything that is generated: tables, Figure 1, headline numbers, the README's blocks, badges, Colab cells."""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+
+from helpers import figures, records, report
+from helpers.environment import InputError
+from helpers.report import summary
+
+__all__ = ["address", "colab_source", "notebooks_block", "publish", "with_address"]
+
+BEGIN, END = "<!-- notebooks:begin -->", "<!-- notebooks:end -->"
+BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+
+
+def publish(root: Path, *, check: bool = False) -> list[str]:
+    """Bring everything generated up to date with the records and `CITATION.cff`; return the files that were not.
+
+    With `check` nothing is written. Raises `InputError` when there is no record at all.
+    """
+    results, stale = root / "results", []
+    wanted = {results / "headline.json": report.render_headline(results)}
+    for profile, some in report.profiles(results).items():
+        wanted |= {results / profile / name: text for name, text in report.render_tables(some).items()}
+        if any(summary.sweep(some, task) for task in summary.tasks_of(some)):
+            stale += _update_figure(some, root / "figures" / profile, check=check)
+    for path, text in wanted.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(str(path.relative_to(root)))
+            if not check:
+                records.write_text(path, text)
+    if not report.update_readme(root / "README.md", results, check=check):
+        stale.append("README.md")
+    stale += _update_notebooks_block(root, check=check)
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        book = nbformat.read(path, as_version=4)
+        wanted = with_address(book, path.name, address(root))
+        if wanted != book:
+            stale.append(path.name)
+            if not check:
+                records.write_text(path, nbformat.writes(wanted) + "\n")
+    return stale
+
+
+def _update_figure(some: summary.Records, folder: Path, *, check: bool) -> list[str]:
+    """Bring Figure 1 up to date with its records; return what was not."""
+    with tempfile.TemporaryDirectory() as temporary:
+        made = figures.save(figures.figure1(some), temporary, "figure1")
+        paths = [folder / path.name for path in made]
+        there = all(path.exists() for path in paths)
+        if there and _same_picture(*(path.with_suffix(".svg").read_text("utf-8") for path in (paths[0], made[0]))):
+            return []
+        if not check:
+            for path, new in zip(paths, made, strict=True):
+                records.write_bytes(path, new.read_bytes())
+    return [f"figures/{folder.name}/figure1"]
+
+
+def _same_picture(old: str, new: str) -> bool:
+    """Compare two SVG files; processors differ in the last digits of a coordinate, which nobody sees."""
+    old, new = (re.sub(r"\b[hmp][0-9a-f]{10}\b", "", text) for text in (old, new))  # names made from coordinates
+    number = re.compile(r"-?\d+\.\d+")
+    if number.sub("0", old) != number.sub("0", new):
+        return False
+    pairs = zip(number.findall(old), number.findall(new), strict=True)
+    return all(math.isclose(float(a), float(b), abs_tol=0.01) for a, b in pairs)
+
+
+def address(root: Path) -> str | None:
+    """Return the repository's public address, `repository-code` in `CITATION.cff`; None while it is unset."""
+    value = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8")).get("repository-code")
+    if value is not None and not re.fullmatch(r"(https://|file:///|/)[\w./~+-]+", str(value)):
+        raise InputError(
+            f"repository-code in CITATION.cff must be an address like https://github.com/owner/name, not {value!r}."
+        )
+    return value
+
+
+def badge(repository: str, notebook: str) -> str:
+    """Return the Markdown of a notebook's Colab badge; nothing where Colab cannot open the repository."""
+    if not repository.startswith("https://github.com/"):
+        return ""
+    path = repository.removeprefix("https://github.com/").rstrip("/").removesuffix(".git")
+    return (
+        f"[![Open in Colab]({BADGE})](https://colab.research.google.com/github/{path}/blob/main/notebooks/{notebook})"
+    )
+
+
+def colab_source(repository: str) -> str:
+    """Return the cell that makes a notebook run in Colab, which opens the notebook file alone.
+
+    It clones the repository, once, enters its notebooks folder, and installs what is missing; torch and numpy stay
+    Colab's own.
+    """
+    name = repository.rstrip("/").rpartition("/")[2].removesuffix(".git")
+    return f'''import importlib.util
+
+if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab"):
+    import os
+    import pathlib
+    import subprocess
+    import sys
+
+    if not pathlib.Path("../helpers").exists():
+        if not pathlib.Path("{name}").exists():
+            subprocess.run(["git", "clone", "--quiet", "--depth", "1", "{repository}"], check=True)
+        os.chdir("{name}/notebooks")
+    packages = {{"evaluate": "evaluate", "papermill": "papermill", "filelock": "filelock", "jsonschema": "jsonschema"}}
+    missing = [package for module, package in packages.items() if not importlib.util.find_spec(module)]
+    if missing:
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *missing], check=True)'''
+
+
+def with_address(book: Any, name: str, repository: str | None) -> Any:
+    """Return a notebook with badge and Colab cell made from the address, or with neither if there is none."""
+    book = copy.deepcopy(book)
+    book.cells = [cell for cell in book.cells if "colab" not in cell.metadata.get("tags", [])]
+    title = book.cells[0]
+    title.source = re.sub(r"\n\n\[!\[Open in Colab\].*", "", title.source)
+    if repository:
+        heading, newline, rest = title.source.partition("\n")
+        mark = badge(repository, name)
+        title.source = f"{heading}\n\n{mark}{newline}{rest}" if mark else title.source
+        first_code = next(i for i, cell in enumerate(book.cells) if cell.cell_type == "code")
+        cell = nbformat.v4.new_code_cell(colab_source(repository), id="colab", metadata={"tags": ["colab"]})
+        book.cells.insert(first_code, cell)
+    return book
+
+
+def notebooks_block(root: Path) -> str:
+    """Return the README's table of notebooks, from what each says of itself and the times in the records."""
+    repository = address(root)
+    seconds: dict[tuple[str, str], list[float]] = {}
+    for profile in ("mini", "minilm"):
+        for record in records.read_all(root / "results" / profile / "records"):
+            seconds.setdefault((profile, record["notebook"]), []).append(record["seconds"])
+    rows, on_github = [], bool(repository and badge(repository, ""))
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        about = nbformat.read(path, as_version=4).metadata["study"]
+        times = [seconds.get((profile, path.stem)) for profile in ("mini", "minilm")]
+        minutes = " / ".join(f"{min(t) / 60:.1f} to {max(t) / 60:.1f}" if t else "–" for t in times)
+        row = [f"[{path.stem}](notebooks/{path.name})", about["question"], minutes, about["writes"]]
+        rows.append(row + ([badge(repository, path.name)] if on_github else []))
+    head = [
+        "notebook",
+        "question",
+        "minutes of the recorded runs, models built or found, `mini` / `minilm`",
+        "writes",
+    ] + ["Colab"] * on_github
+    lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
+    return "\n".join([BEGIN, "", *lines, "", END])
+
+
+def _update_notebooks_block(root: Path, *, check: bool) -> list[str]:
+    readme = root / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise InputError(f"README.md lacks the lines {BEGIN} and {END}: put them where the table of notebooks goes.")
+    wanted = before + notebooks_block(root) + after
+    if wanted != text and not check:
+        records.write_text(readme, wanted)
+    return ["README.md (notebooks)"] if wanted != text else []

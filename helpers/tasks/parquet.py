@@ -1,0 +1,58 @@
+"""Read a task's rows from parquet files and check them: columns, labels, text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+from datasets import ClassLabel, Dataset, concatenate_datasets
+
+from helpers.environment import InputError
+from helpers.tasks.glue import GLUE, Task
+
+__all__ = ["STRINGS", "read_parquet", "read_split"]
+
+STRINGS = ("string", "large_string", "string_view")
+
+
+def read_split(task: Task, folder: Path, split: str) -> Dataset:
+    rows = read_parquet(folder, split)
+    where = f"{folder.name}/{split}"
+    missing = [column for column in (*task.text, "label") if column not in rows.column_names]
+    if missing:
+        raise InputError(f"{where} has no column {missing[0]!r}; its columns are {', '.join(rows.column_names)}.")
+    if not len(rows):
+        raise InputError(f"{where} has no rows; copy the files again.")
+    labels = list(rows["label"])
+    unlabelled = sum(label is None or label == -1 or label != label for label in labels)
+    if unlabelled:
+        raise InputError(
+            f"{where} has {unlabelled} rows without a label (GLUE's test split has none); use labelled rows."
+        )
+    kind = rows.features["label"]
+    if isinstance(kind, ClassLabel) and tuple(kind.names) != task.labels:
+        wanted = f"{', '.join(task.labels)} in this order" if task.labels else "scores from 0 to 5"
+        raise InputError(f"{where} names its labels {', '.join(kind.names)}; {task.name} needs {wanted}.")
+    if not all(isinstance(label, int | float) for label in labels):
+        raise InputError(
+            f"{where} has labels that are no numbers, like {labels[0]!r}; they must be as in the hub's {GLUE}."
+        )
+    if task.labels and not all(label in range(len(task.labels)) for label in set(labels)):
+        raise InputError(f"{where} has labels outside 0 to {len(task.labels) - 1}: {sorted(set(labels))[:5]}.")
+    if not task.labels and not all(0 <= label <= 5 for label in labels):
+        raise InputError(f"{where} has scores outside 0 to 5, from {min(labels)} to {max(labels)}.")
+    if any(not isinstance(text, str) or not text.strip() for column in task.text for text in rows[column]):
+        raise InputError(f"{where} has rows without text; remove them.")
+    return rows
+
+
+def read_parquet(folder: Path, split: str) -> Dataset:
+    files = sorted(folder.glob(f"{split}-*.parquet"))
+    if not files:
+        raise InputError(f"There is no file {split}-*.parquet in {folder}; the layout is that of the hub's {GLUE}.")
+    try:
+        return concatenate_datasets([Dataset(pyarrow.parquet.read_table(file)) for file in files])
+    except (pyarrow.ArrowException, OSError, ValueError) as error:  # ValueError: files whose columns do not agree
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{folder.name}/{split}-*.parquet cannot be read ({reason}); copy the files again.") from error

@@ -1,0 +1,199 @@
+"""One training loop on `transformers.Trainer` for every loss: resumable, with the same batches."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from helpers.artifacts.store import CHECKPOINTS
+from helpers.environment import RunError, quiet, set_seed
+
+__all__ = ["Batch", "LengthBuckets", "Training", "collate", "fit"]
+
+Batch = dict[str, Tensor]
+Loss = Callable[[nn.Module, Batch], tuple[Tensor, dict[str, Tensor]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How long and how fast to train. All of it, with the kind of device, goes into an artifact's key."""
+
+    epochs: int
+    learning_rate: float
+    batch_size: int = 32
+    warmup_fraction: float = 0.1
+    weight_decay: float = 0.01
+    precision: str = "float32"
+    device: str = "cpu"
+    seed: int = 0
+
+
+class LengthBuckets(Sampler[list[int]]):
+    """Batches of rows of similar length, in an order that depends on the seed and the epoch alone.
+
+    Trainer's own length grouping draws from the global random state, so a resumed run would see other batches.
+    """
+
+    def __init__(
+        self, lengths: Sequence[int], batch_size: int, *, seed: int, epoch: Callable[[], int] = lambda: 0
+    ) -> None:
+        self.lengths, self.batch_size, self.seed, self.epoch = np.asarray(lengths), batch_size, seed, epoch
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.lengths) / self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        random = np.random.default_rng([self.seed, self.epoch()])
+        order = random.permutation(len(self.lengths))
+        pools = [order[i : i + 50 * self.batch_size] for i in range(0, len(order), 50 * self.batch_size)]
+        order = np.concatenate([pool[np.argsort(-self.lengths[pool], kind="stable")] for pool in pools])
+        batches = [order[i : i + self.batch_size].tolist() for i in range(0, len(order), self.batch_size)]
+        return iter([batches[i] for i in random.permutation(len(batches))])
+
+
+def collate(rows: Sequence[Mapping[str, list[int]]], *, length: int | None = None) -> Batch:
+    """Pad rows to the longest, or to `length`: int64 tensors (B, T), and `labels` (B,) if the rows have them."""
+    width = length or max(len(row["input_ids"]) for row in rows)
+    batch = {
+        name: torch.tensor([row[name] + [0] * (width - len(row[name])) for row in rows])
+        for name in ("input_ids", "token_type_ids", "attention_mask")
+    }
+    if "labels" in rows[0]:
+        batch["labels"] = torch.tensor([row["labels"] for row in rows])
+    return batch
+
+
+def fit(
+    model: nn.Module,
+    rows: Dataset,
+    *,
+    loss: Loss,
+    training: Training,
+    folder: Path,
+    collator: Callable[[Sequence[Mapping]], Batch] = collate,
+    max_steps: int | None = None,
+    after_step: Callable[[nn.Module], None] | None = None,
+) -> list[dict[str, float]]:
+    """Train `model` in place and return its learning curve: {step, loss, and each part of the loss}.
+
+    Checkpoints lie in `folder/checkpoints`; if a complete one is there, training goes on from it and ends where an
+    uninterrupted run ends. `after_step` is called with the model after every optimizer step. Chance belongs into
+    `loss`: batches are collated ahead of their step, so a resumed run would not draw again what `collator` drew.
+    Raises `RunError` when the loss is no longer finite.
+    """
+    if training.epochs == 0 or max_steps == 0:
+        return []
+    data = [rows[i] for i in range(len(rows))]
+    steps_per_epoch = math.ceil(len(data) / training.batch_size)
+    total = max_steps or steps_per_epoch * training.epochs
+    logged_every = max(1, total // 20)
+    # a checkpoint right after an entry of the curve: a resumed run then has the same curve, too
+    saved_every = logged_every * math.ceil(max(50, total // 6) / logged_every)
+    checkpoints = folder / CHECKPOINTS
+    quiet()
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=training.epochs,
+        max_steps=max_steps or -1,
+        per_device_train_batch_size=training.batch_size,
+        learning_rate=training.learning_rate,
+        warmup_steps=int(training.warmup_fraction * total),
+        weight_decay=training.weight_decay,
+        optim="adamw_torch_fused",
+        bf16=training.precision == "bf16",
+        use_cpu=training.device == "cpu",
+        seed=training.seed,
+        save_steps=saved_every,
+        save_total_limit=2,
+        logging_steps=logged_every,
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=os.environ.get("STUDY_PROGRESS") == "0",
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        log_level="error",
+    )
+    steps = _Steps(after_step)
+    trainer = _Trainer(model=model, args=arguments, train_dataset=data, data_collator=collator, callbacks=[steps])
+    trainer.loss = loss
+    trainer.remove_callback(PrinterCallback)
+    set_seed(training.seed)
+    trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
+    return [
+        {name: value for name, value in entry.items() if name not in ("epoch", "learning_rate", "grad_norm")}
+        for entry in trainer.state.log_history
+        if "loss" in entry
+    ]
+
+
+class _Trainer(Trainer):
+    """Trainer with our batches, our loss, and the parts of the loss in its log."""
+
+    loss: Loss
+
+    def get_train_dataloader(self) -> DataLoader:
+        lengths = [len(row["input_ids"]) for row in self.train_dataset]
+        size = self.args.per_device_train_batch_size
+        per_epoch = math.ceil(len(lengths) / size)
+        buckets = LengthBuckets(lengths, size, seed=self.args.seed, epoch=lambda: self.state.global_step // per_epoch)
+        loader = DataLoader(self.train_dataset, batch_sampler=buckets, collate_fn=self.data_collator)
+        self.parts: dict[str, list[Tensor]] = {}
+        return self.accelerator.prepare(loader)
+
+    def compute_loss(self, model: nn.Module, inputs: Batch, **_: object) -> Tensor:
+        loss, parts = self.loss(model, inputs)
+        for name, value in parts.items():
+            self.parts.setdefault(name, []).append(value.detach())
+        return loss
+
+    def log(self, logs: dict[str, float], *others: object) -> None:
+        # the last entry has no loss but the mean over all steps: it tells of a step after the curve's last entry
+        if not math.isfinite(logs.get("loss", logs.get("train_loss", 0.0))):
+            raise RunError(
+                f"The loss is no longer finite after {self.state.global_step} steps; lower the learning rate "
+                f"({self.args.learning_rate}) or use float32."
+            )
+        logs |= (
+            {name: torch.stack(values).mean().item() for name, values in self.parts.items()} if "loss" in logs else {}
+        )
+        self.parts = {}
+        super().log(logs, *others)
+
+
+class _Steps(TrainerCallback):
+    """Call `after_step`, and mark a checkpoint as whole: only then may a killed run go on from it."""
+
+    def __init__(self, after_step: Callable[[nn.Module], None] | None) -> None:
+        self.after_step = after_step
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: object
+    ) -> None:
+        if self.after_step:
+            self.after_step(model)
+        # Trainer saves the last step, too: of no use when the result follows, and mid-epoch it resumes one step too far
+        control.should_save = control.should_save and state.global_step < state.max_steps
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / "complete").touch()
+
+
+def _last_complete(checkpoints: Path) -> str | None:
+    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    for path in found:
+        if not (path / "complete").exists():
+            shutil.rmtree(path)
+    whole = [path for path in found if path.exists()]
+    return str(whole[-1]) if whole else None

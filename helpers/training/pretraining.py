@@ -1,0 +1,160 @@
+"""Pretrain a BERT from scratch on text: masked words, drawn anew each time, and which sentence follows which.
+
+Devlin et al. 2019, section 3.1; dynamic masking as in RoBERTa, section 4.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+from tokenizers import BertWordPieceTokenizer
+from torch import Tensor, nn
+from transformers import BertTokenizer
+
+from helpers import models, tasks
+from helpers.artifacts import step
+from helpers.training.fine_tuning import write_curve
+from helpers.training.loop import Batch, Training, fit
+
+__all__ = ["mask_tokens", "masked_language_loss", "next_sentence_loss", "pairs", "pretrain", "train_tokenizer"]
+
+UNRELATED_SHARE = 0.2  # of the lines with two sentences get another line's second one
+IGNORED = -100
+ALPHABET_LIMIT = 1000  # rarer letters are unknown, as in BERT's own vocabulary
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def train_tokenizer(lines: Sequence[str], *, vocabulary_size: int, folder: Path) -> BertTokenizer:
+    """Learn a WordPiece vocabulary from text: the same one in every process."""
+    learner = BertWordPieceTokenizer(lowercase=True)
+    seen = Counter(
+        word
+        for line in lines
+        for word, _ in learner.pre_tokenizer.pre_tokenize_str(learner.normalizer.normalize_str(line))
+    )
+    letters: Counter[str] = Counter()
+    for word, count in seen.items():
+        letters.update({letter: count * word.count(letter) for letter in set(word)})
+    alphabet = sorted(sorted(letters), key=letters.get, reverse=True)[:ALPHABET_LIMIT]
+    # Left to itself the learner numbers the continuations (##a) in the order of a hash table that differs from process
+    # to process, and these numbers decide ties between merges. Given as if they were special, they have our order.
+    inner = sorted({letter for word in seen for letter in word[1:]} & set(alphabet))
+    learner.train_from_iterator(
+        lines,
+        vocab_size=vocabulary_size,
+        min_frequency=2,
+        show_progress=False,
+        initial_alphabet=sorted(alphabet),
+        limit_alphabet=len(alphabet),
+        special_tokens=[*SPECIAL, *(f"##{letter}" for letter in inner)],
+    )
+    (folder / "vocab.txt").write_text(
+        "\n".join(sorted(learner.get_vocab(), key=learner.get_vocab().get)) + "\n", encoding="utf-8"
+    )
+    return BertTokenizer.from_pretrained(folder)
+
+
+def mask_tokens(
+    tokens: Tensor, special: Tensor, *, share: float, mask_id: int, vocabulary_size: int
+) -> tuple[Tensor, Tensor]:
+    """Choose a share of the real tokens anew each time: 80 % of them become [MASK], 10 % another token, 10 % stay.
+
+    `tokens` (B, T), `special` (B, T) true where nothing may be masked. Returns (tokens, labels), labels -100 where not
+    chosen.
+    """
+    chosen = (torch.rand(tokens.shape, device=tokens.device) < share) & ~special
+    labels = torch.where(chosen, tokens, IGNORED)
+    kind = torch.rand(tokens.shape, device=tokens.device)
+    tokens = torch.where(chosen & (kind < 0.8), mask_id, tokens)
+    random = torch.randint(vocabulary_size, tokens.shape, device=tokens.device)
+    return torch.where(chosen & (kind >= 0.9), random, tokens), labels
+
+
+def masked_language_loss(model: nn.Module, hidden: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy at the chosen tokens only, from last hidden states (B, T, H); 0 if a small batch has none."""
+    chosen = labels != IGNORED
+    # the output layer is as large as the vocabulary: apply it to the chosen tokens, not to all
+    logits = model.cls.predictions(hidden[chosen]).float()
+    total = nn.functional.cross_entropy(logits, labels[chosen], reduction="sum")
+    return total / chosen.sum().clamp(min=1)
+
+
+def pairs(lines: Sequence[str], *, seed: int) -> tuple[list[str], list[str | None], list[int]]:
+    """Part each line after its first sentence, and give some first sentences another line's second one.
+
+    Returns (first, second or None, label): 0 the sentences belong together, 1 they do not, -100 there is only one.
+    """
+    random = np.random.default_rng(seed)
+    parted = [re.split(r"(?<=[.?!]) ", line, maxsplit=1) for line in lines]
+    first = [parts[0] for parts in parted]
+    second = [parts[1] if len(parts) > 1 else None for parts in parted]
+    pool = list(dict.fromkeys(text for text in second if text))
+    place = {text: i for i, text in enumerate(pool)}
+    labels = [IGNORED] * len(lines)
+    for i, text in enumerate(second):
+        if text:
+            labels[i] = int(len(pool) > 1 and random.random() < UNRELATED_SHARE)
+        if labels[i] == 1:  # any of the others, each with the same chance
+            second[i] = pool[(place[text] + 1 + random.integers(len(pool) - 1)) % len(pool)]
+    return first, second, labels
+
+
+def next_sentence_loss(model: nn.Module, hidden: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of whether two sentences belong together, over the rows (B, T, H) that have two; 0 if none."""
+    asked = labels != IGNORED
+    logits = model.cls.seq_relationship(model.bert.pooler(hidden[asked])).float()
+    total = nn.functional.cross_entropy(logits, labels[asked], reduction="sum")
+    return total / asked.sum().clamp(min=1)
+
+
+@step(version=2)
+def pretrain(
+    folder: Path,
+    *,
+    text: tasks.Text,
+    shape: Mapping[str, int],
+    vocabulary_size: int,
+    masked_share: float,
+    steps: int,
+    training: Training,
+    max_length: int,
+) -> None:
+    """Make a tokenizer and a language model from text, for `steps` batches."""
+    lines = text.rows["text"][:]
+    words = train_tokenizer(lines, vocabulary_size=vocabulary_size, folder=folder)
+    rows = _tokens(words, *pairs(lines, seed=training.seed), max_length=max_length)
+    model = models.language_model({**shape, "vocab_size": len(words)}, seed=training.seed)
+    never = torch.tensor([words.pad_token_id, words.cls_token_id, words.sep_token_id])
+
+    def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        # masked here and not in a collator: a resumed run then draws the same masks
+        special = torch.isin(batch["input_ids"], never.to(batch["input_ids"].device))
+        tokens, labels = mask_tokens(
+            batch["input_ids"], special, share=masked_share, mask_id=words.mask_token_id, vocabulary_size=len(words)
+        )
+        inputs = {name: value for name, value in batch.items() if name != "labels"} | {"input_ids": tokens}
+        hidden = model.bert(**inputs).last_hidden_state
+        parts = {
+            "masked": masked_language_loss(model, hidden, labels),
+            "next_sentence": next_sentence_loss(model, hidden, batch["labels"]),
+        }
+        return sum(parts.values()), parts
+
+    curve = fit(model, rows, loss=loss, training=training, folder=folder, max_steps=steps)
+    write_curve(folder, curve)
+    models.save(model, words, folder)
+
+
+def _tokens(
+    words: BertTokenizer, first: list[str], second: list[str | None], labels: list[int], *, max_length: int
+) -> Dataset:
+    options = {"truncation": True, "max_length": max_length}
+    rows = [words(a, **options) if b is None else words(a, b, **options) for a, b in zip(first, second, strict=True)]
+    fields = ("input_ids", "token_type_ids", "attention_mask")
+    return Dataset.from_dict({name: [row[name] for row in rows] for name in fields} | {"labels": labels})
