@@ -411,24 +411,23 @@ def job(notebook: str, task: str | None = "sst2", seed: int | None = 0, *, alone
 
 
 @given(
-    some.lists(some.tuples(some.sampled_from("1234"), some.booleans()), min_size=1, max_size=6),
+    some.lists(some.tuples(some.sampled_from("1234"), some.booleans(), some.integers(0, 3)), min_size=1, max_size=6),
     some.integers(1, 3),
 )
-def test_what_may_run_beside_what(kinds: list[tuple[str, bool]], workers: int) -> None:
+def test_what_may_run_beside_what(kinds: list[tuple[str, bool, int]], workers: int) -> None:
     running: list[Job] = []
-    for i, (notebook, alone) in enumerate(kinds):
-        new = job(notebook, seed=i, alone=alone)
+    for notebook, alone, seed in kinds:
+        new = job(notebook, seed=seed, alone=alone)
         if grid._may_start(new, running, workers):
             running.append(new)
     assert running, "something always runs"
     assert len(running) <= workers
     if len(running) > 1:
-        assert len({each.notebook for each in running}) == 1
         assert not any(each.alone for each in running)
-    first, *rest = running
-    same = [each for each in itertools.takewhile(lambda kind: kind == (first.notebook.stem, False), kinds)]
-    if not first.alone:
-        assert len(running) >= min(workers, len(same)), "nobody waits for nothing"
+        assert len({each.seed for each in running}) == len(running), "03 of a seed waits for 01 of that seed"
+    at_once = list(itertools.takewhile(lambda kind: not kind[1], kinds))
+    if at_once:
+        assert len(running) >= min(workers, len({seed for *_, seed in at_once})), "nobody waits for nothing"
 
 
 def test_runs_of_one_notebook_are_side_by_side_and_timing_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -444,10 +443,10 @@ def test_runs_of_one_notebook_are_side_by_side_and_timing_is_alone(monkeypatch: 
     moments = runner.side_by_side()
     assert max(map(len, moments)) == 2
     for moment in moments:
-        assert len({each.notebook for each in moment}) <= 1
+        assert len({(each.task, each.seed) for each in moment}) == len(moment)
         assert len(moment) == 1 or not any(each.alone for each in moment)
     books = [each.notebook.stem for kind, each in runner.log if kind == "start"]
-    assert books == sorted(books), "a notebook starts when those before it have ended"
+    assert books == sorted(books), "in order"
     runner, _ = go(monkeypatch, order, workers=1)
     assert max(map(len, runner.side_by_side())) == 1
     assert runner.started == [str(each) for each in order]
@@ -476,6 +475,15 @@ def test_what_is_done_is_not_run_again(monkeypatch: pytest.MonkeyPatch, capsys: 
     said = capsys.readouterr().out
     assert "01_first cola seed 0: started, about 61 s" in said, "a run says how long it took last time"
     assert "[  2/2] 01_first sst2 seed 0: done in 0 s; 0:00 so far, about 0:00 left" in said
+
+
+def test_a_long_run_says_now_and_then_that_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(grid, "HEARTBEAT", 0.02)
+    monkeypatch.setattr(grid, "execute", lambda job: time.sleep(0.1) or "")
+    assert grid.run([job("01")], workers=1) == []
+    assert "           still running: 01 sst2 seed 0 for 0:00; 0:00 so far\n" in capsys.readouterr().out
 
 
 def test_no_room_for_a_run_s_files(house: Path) -> None:

@@ -23,6 +23,7 @@ __all__ = ["NOTEBOOKS", "plan", "run"]
 
 NOTEBOOKS = profiles.ROOT / "notebooks"
 HELPERS = Path(__file__).resolve().parents[1]
+HEARTBEAT = 300  # seconds without news after which a line says that work goes on
 # parameters that may name a folder, and what else they may say
 PLACES = ("data", "text", "nli", "language_model", "teacher", "student_start")
 WORDS = ("generated", "built", "fine-tuned", "random", "embeddings")
@@ -194,8 +195,8 @@ def _check_input(recipe: profiles.Recipe) -> str:
 def run(jobs: Sequence[Job], *, workers: int, again: bool = False) -> list[tuple[Job, str]]:
     """Run the jobs that are not done; return those that failed, with the reason.
 
-    Jobs of one notebook may run side by side; those that measure time are alone. After a failure of a task and seed its
-    later notebooks are left out, the others go on.
+    Jobs of different tasks or seeds may run side by side; those that measure time are alone. After a failure of a
+    task and seed its later notebooks are left out, the others go on.
     """
     waiting = [job for job in jobs if again or not job.done()]
     for job in jobs:
@@ -218,7 +219,11 @@ def run(jobs: Sequence[Job], *, workers: int, again: bool = False) -> list[tuple
                 running[pool.submit(execute, job)] = (job, time.monotonic())
             if not running:
                 continue
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            done = wait(running, timeout=HEARTBEAT, return_when=FIRST_COMPLETED).done
+            if not done:
+                at_work = ", ".join(f"{job} for {_clock(time.monotonic() - start)}" for job, start in running.values())
+                print(f"           still running: {at_work}; {_clock(time.monotonic() - began)} so far", flush=True)
+            for future in done:
                 job, start = running.pop(future)
                 finished += 1
                 reason = future.result()
@@ -236,10 +241,12 @@ def run(jobs: Sequence[Job], *, workers: int, again: bool = False) -> list[tuple
 
 
 def _may_start(job: Job, running: Sequence[Job], workers: int) -> bool:
+    """A run that measures time is alone; another waits for the earlier notebooks of its own task and seed only."""
     if not running:
         return True
     side_by_side = not job.alone and not any(other.alone for other in running)
-    return side_by_side and len(running) < workers and all(other.notebook == job.notebook for other in running)
+    own = (job.task, job.seed)
+    return side_by_side and len(running) < workers and all((other.task, other.seed) != own for other in running)
 
 
 def _clock(seconds: float) -> str:
