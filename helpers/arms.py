@@ -11,17 +11,26 @@ from typing import Any
 from torch import nn
 
 from helpers import environment, latency, models, profiles, records, scores, storage, tasks
-from helpers.artifacts import Node
+from helpers.artifacts import Node, default_folder
 from helpers.compress import pruning, quantization
 from helpers.compress.chain import Chain, Step
 from helpers.labels import ARMS
 
-__all__ = ["floor", "measure", "record", "results_folder", "rows", "shape", "shapes", "speed"]
+__all__ = ["floor", "measure", "record", "records_folder", "results_folder", "rows", "shape", "shapes", "speed"]
 
 
 def results_folder(profile: str) -> Path:
     """Return where a profile's records lie."""
     return profiles.ROOT / "results" / profile / "records"
+
+
+def records_folder(recipe: profiles.Recipe) -> Path:
+    """Return where a run's record goes: to its profile's, or, with other settings, beside the models it made.
+
+    A trial with another learning rate must not replace what tables and README are made from.
+    """
+    aside = default_folder() / "records" / recipe.profile
+    return aside if profiles.departs(recipe) else results_folder(recipe.profile)
 
 
 def _bare(
@@ -138,6 +147,32 @@ def _portable(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) and Path(value).is_dir() else value
 
 
+def _data(chain: Chain) -> dict[str, Any]:
+    """Describe all rows that a run read: the task's, and the pairs that its teacher saw before."""
+    described = chain.data.describe()
+    if chain.nli is not None and "teacher" not in chain.sources:
+        pairs = chain.nli
+        told = (
+            f"the teacher, not the control, was first trained on {len(pairs.train):,} inference pairs "
+            f"({pairs.name}, fingerprint {pairs.fingerprint})"
+        )
+        described["note"] = "; ".join(note for note in (described["note"], told) if note)
+    return described
+
+
+def _building_seconds(chain: Chain, arms: Sequence[Mapping[str, Any]]) -> float:
+    """Return the seconds that all stored results behind a run's arms took to build, now or earlier."""
+    known = chain.store.manifests()
+    waiting = [arm["predictions"]["artifact"] for arm in arms if arm["predictions"]]
+    reached: set[str] = set()
+    while waiting:
+        key = waiting.pop()
+        if key in known and key not in reached:
+            reached.add(key)
+            waiting += known[key]["inputs"]
+    return sum(known[key]["seconds"] for key in reached)
+
+
 def record(
     chain: Chain,
     notebook: str,
@@ -148,7 +183,11 @@ def record(
     latency_setup: Mapping[str, Any] | None = None,
     curves: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a run's record and return its file. `began` is `time.monotonic()` at the run's start."""
+    """Write a run's record and return its file. `began` is `time.monotonic()` at the run's start.
+
+    `seconds` is what the run took apart from building models, `building_seconds` what all results behind its arms
+    took to build, in this run or earlier ones: together what it takes from an empty store.
+    """
     recipe = chain.recipe
     published = [
         {"role": role, "name": s.name, "source": s.source, "revision": s.revision, "sha256": s.sha256}
@@ -170,7 +209,7 @@ def record(
             "seed": recipe.seed,
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "parameters": {name: _portable(value) for name, value in parameters.items()},
-            "data": chain.data.describe(),
+            "data": _data(chain),
             "models": published or [built],
             "code": environment.git_state(profiles.ROOT, ignore=["results", "figures"]),
             "environment": environment.describe(),
@@ -179,7 +218,9 @@ def record(
             "arms": list(arms),
             "latency_setup": dict(latency_setup) if latency_setup else None,
             "curves": dict(curves) if curves else None,
-            "seconds": round(time.monotonic() - began, 1),
+            "seconds": round(max(0.0, time.monotonic() - began - chain.store.seconds), 1),
+            "building_seconds": round(_building_seconds(chain, arms), 1),
+            "peak_memory_mb": round(latency.peak_memory_mb(), 1),
         },
-        results_folder(recipe.profile),
+        records_folder(recipe),
     )

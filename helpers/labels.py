@@ -2,8 +2,7 @@
 
 __all__ = ["ARMS", "METRICS", "REPORT_METRICS", "SHAPES", "STUDY", "TASKS", "joined", "task_label"]
 
-# Where a model stands in several notebooks, the first of these counts. Later notebooks reuse its name for
-# others.
+# Where a model stands in several notebooks, the first of these counts. Later notebooks reuse its name for others.
 STUDY = ("01_distillation", "03_pruning_sweep", "04_dynamic_quantization")
 
 TASKS = {

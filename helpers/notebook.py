@@ -56,6 +56,7 @@ def show_source(*functions: Callable[..., Any]) -> None:
 def arms_table(arms: Sequence[Mapping[str, Any]], task: str) -> pd.DataFrame:
     """Put a run's arms side by side: score with 95 % interval, share of the teacher's lead kept, megabytes, weights."""
     metric = scores.main_metric(task)
+    columns = ["model", metric, "difference", "lead kept", "MB", "weights"]
     rows = []
     for arm in arms:
         score, versus = (arm["scores"] or {}).get(metric), arm["versus"]
@@ -72,7 +73,7 @@ def arms_table(arms: Sequence[Mapping[str, Any]], task: str) -> pd.DataFrame:
                 "weights": f"{arm['parameters']:,}",
             }
         )
-    return pd.DataFrame(rows).set_index("model")
+    return pd.DataFrame(rows, columns=columns).set_index("model")
 
 
 def speed_table(arms: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

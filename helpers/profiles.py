@@ -13,7 +13,7 @@ import yaml
 from helpers.environment import InputError
 from helpers.labels import TASKS
 
-__all__ = ["PARAMS", "ROOT", "Recipe", "differences", "load", "names", "settings"]
+__all__ = ["PARAMS", "ROOT", "Recipe", "departs", "differences", "load", "names", "settings"]
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS = ROOT / "notebooks" / "params"
@@ -33,7 +33,7 @@ class Recipe:
     data: str
     text: str | None = None
     nli: str | None = None
-    # the language model: "built" (here, from the text), "package:NAME", a folder or a hub id
+    # the language model: "built" (here, from the text), a folder or a hub id
     language_model: str
     language_model_sha256: str | None = None
     language_model_shape: dict[str, float] = field(default_factory=dict)
@@ -58,6 +58,7 @@ class Recipe:
     prediction_epochs: int
     prediction_learning_rate: float
     temperature: float = 1.0
+    control_learning_rate: float | None = None  # of the student without a teacher; None: the prediction stage's
     # the same for every arm
     batch_size: int = 32
     max_length: int = 128
@@ -163,6 +164,16 @@ def differences(recipe: Recipe) -> dict[str, tuple[Any, Any]]:
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
+def departs(recipe: Recipe) -> bool:
+    """Tell whether a run's settings, or the kind of its data, are not its profile's: it is then no run of the profile.
+
+    A folder stands for the hub's data set of a profile on real data; its fingerprint is in the record.
+    """
+    usual = load(recipe.profile, task=recipe.task, seed=recipe.seed)
+    other_text = recipe.language_model == "built" and recipe.text != usual.text
+    return bool(differences(recipe)) or other_text or (recipe.data == "generated") != (usual.data == "generated")
+
+
 def _check(values: dict[str, Any], where: str, types: dict[str, Any] | None = None) -> None:
     # profile, task and seed say which run it is: they are no settings of a profile
     types = types or {name: kind for name, kind in TYPES.items() if name not in ("profile", "task", "seed")}
@@ -204,6 +215,10 @@ def _check_ranges(recipe: Recipe) -> None:
                 raise InputError(
                     f"{name}: an amount is the share of weights to remove, from 0 up to below 1, not {amount}."
                 )
+        if len(set(getattr(recipe, name))) < len(getattr(recipe, name)):
+            raise InputError(f"{name} names an amount twice: {getattr(recipe, name)}.")
+        if any(amount != round(amount, 4) for amount in getattr(recipe, name)):
+            raise InputError(f"{name}: give amounts with four digits at most, not {getattr(recipe, name)}.")
     for name, value in dataclasses.asdict(recipe).items():
         least = LEAST.get(name, 0)
         if isinstance(value, int | float) and not (math.isfinite(value) and value >= least):

@@ -24,7 +24,6 @@ TITLES = {
     "tinybert_shape_int8": "TinyBERT shape, int8",
     "teacher": "Fine-tuned teacher",
     "control": "Student without a teacher",
-    "student_intermediate": "Student after the intermediate stage",
     "student": "Distilled student",
     "pruned": "Pruned student",
     "int8": "int8 student",
@@ -32,7 +31,6 @@ TITLES = {
 _LEVEL = {
     "teacher": 1.0,
     "control": 0.78,
-    "student_intermediate": 0.4,
     "student": 0.93,
     "pruned": 0.92,
     "int8": 0.925,
@@ -56,7 +54,7 @@ def make(notebook, task, seed, *, profile="mini", source="generated"):
     metrics, floor, top, n = TASKS[task]
     draw = np.random.default_rng([int(notebook[:2]), list(TASKS).index(task), seed])
     models = {
-        "01": ("teacher", "control", "student_intermediate", "student"),
+        "01": ("teacher", "control", "student"),
         "03": ("student", "pruned"),
         "04": (),
     }
@@ -135,6 +133,8 @@ def make(notebook, task, seed, *, profile="mini", source="generated"):
         if notebook[:2] == "01"
         else None,
         "seconds": 12.5,
+        "building_seconds": 120.0,
+        "peak_memory_mb": 900.0,
     }
 
 
@@ -147,7 +147,7 @@ def trained(name, task, seed, *, amount=None, draw=None):
         level = 0.93 * (1 - 1 / (1 + np.exp(-(amount - 0.62) * 12)))
     value = floor + (top - floor) * level + noise
     half = 1.96 * 0.45 / np.sqrt(n)
-    versus = {"control": "teacher", "student_intermediate": "teacher", "student": "teacher"}.get(name, "student")
+    versus = {"control": "teacher", "student": "teacher"}.get(name, "student")
     difference = 0.0 if name == "teacher" else value - (floor + (top - floor) * (1.0 if versus == "teacher" else 0.93))
     big = name == "teacher"
     size = (4_000_000, 9_000_000, 70_000) if big else (2_000_000, 1_100_000, 20_000)

@@ -68,6 +68,7 @@ def graded(store: Path) -> Chain:
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Have records written to a folder of the test."""
     monkeypatch.setattr(profiles, "ROOT", tmp_path)
+    monkeypatch.setattr(profiles, "departs", lambda recipe: False)  # small as these settings are
     return tmp_path / "results"
 
 
@@ -265,6 +266,14 @@ def written(chain: Chain, measured: list[dict], **more: object) -> dict:
     return records.read(path)
 
 
+def test_a_record_of_other_settings_goes_elsewhere(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDY_ARTIFACTS", str(tmp_path))
+    assert arms.records_folder(chain.recipe) == tmp_path / "records" / "mini", "its settings are not the profile's"
+    assert arms.records_folder(profiles.load("mini", task="sst2")) == arms.results_folder("mini")
+
+
 def values(part: Any) -> list[str]:
     """Return every text in a record."""
     if isinstance(part, dict):
@@ -286,8 +295,16 @@ def test_a_record_is_whole(chain: Chain, results: Path) -> None:
     assert record["metrics"] == ["accuracy"]
     assert record["floor"] == arms.floor(chain)
     assert record["data"] == chain.data.describe()
+    built = chain.store.manifests()
+    behind = {key for key in built if key.split("-")[0] in ("pretrain", "fine_tune", "start_student", "distil")}
+    teacher = {chain.teacher.key, chain.language_model.key, chain.start.key, chain.intermediate.key, chain.student.key}
+    predicted = chain.prediction(chain.student).key
+    assert teacher <= behind
+    assert record["building_seconds"] == pytest.approx(sum(built[k]["seconds"] for k in teacher | {predicted}), abs=0.1)
+    assert record["peak_memory_mb"] > 100
     assert record["data"]["rows"] == {"train": 72, "heldout": 8, "validation": 60}
-    assert 2.0 <= record["seconds"] < 60
+    fresh = Chain(chain.recipe, store=Store(chain.store.folder))
+    assert 2.0 <= written(fresh, measured)["seconds"] < 60
     assert record["parameters"]["vocabulary_size"] == 200
     assert record["models"] == [
         {"role": "language_model", "name": "made here from text", "source": "built", "revision": None, "sha256": None}

@@ -54,6 +54,11 @@ def _next(folder: Path, *, start: Path, factor: int) -> None:
 
 
 @step(version=1)
+def _slow(folder: Path, *, start: Path | None = None) -> None:
+    time.sleep(0.05)
+
+
+@step(version=1)
 def _failing(folder: Path, *, error: str) -> None:
     BUILDS.append("failing")
     (folder / "half.txt").write_text("half")
@@ -395,6 +400,20 @@ def test_an_error_that_is_not_about_the_disk_is_not_called_so(store: Store) -> N
         store.path(node(_failing, error="network"))
     with pytest.raises(FileNotFoundError, match="vocab"):
         store.path(node(_failing, error="missing"))
+
+
+def test_the_time_of_building_and_waiting_is_counted_once(store: Store) -> None:
+    began = time.monotonic()
+    store.path(node(_slow, start=node(_slow)))
+    spent = time.monotonic() - began
+    assert 0.1 <= store.seconds <= spent
+    before = store.seconds
+    store.path(node(_slow, start=node(_slow)))
+    assert store.seconds == before, "nothing to do, nothing to count"
+    with pytest.raises(InputError):
+        store.path(node(_failing, error="input"))
+    store.path(node(_base, value=77))
+    assert store.seconds < time.monotonic() - began
 
 
 def test_a_node_is_a_promise(store: Store) -> None:

@@ -225,7 +225,7 @@ def test_the_teacher_is_frozen_and_the_labels_do_not_count(tmp_path: Path, stage
     assert names == {f"student.{name}" for name in student.state_dict()} | set(projections)
     assert not {id(p) for p in module.parameters()} & {id(p) for p in teacher.parameters()}
     settings = Training(epochs=2, learning_rate=1e-3, batch_size=8)
-    training.fit(module, tiny.tokens(32), loss=distillation._sum_of_parts, training=settings, folder=tmp_path)
+    training.fit(module, tiny.tokens(32), loss=training.sum_of_parts, training=settings, folder=tmp_path)
     assert all(p.grad is None and not p.requires_grad for p in teacher.parameters())
     assert not any(part.training for part in teacher.modules())
     assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())

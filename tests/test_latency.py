@@ -1,8 +1,10 @@
 """The order of the passes, what each of them sees, and the figures, by a clock that the tests turn."""
 
 import gc
+import itertools
 import json
 import math
+from collections import Counter
 
 import pytest
 import torch
@@ -79,6 +81,16 @@ def test_every_batch_goes_through_every_arm_before_the_next_one(clock):
         for other in (first + 1, first + 2):
             for left, right in zip(clock.calls[first][1:], clock.calls[other][1:], strict=True):
                 assert torch.equal(left, right)
+
+
+@given(st.integers(1, 12))
+def test_orders_are_balanced(n):
+    orders = latency.batches.balanced_orders(n)
+    assert all(sorted(order) == list(range(n)) for order in orders)
+    after = Counter(pair for order in orders for pair in itertools.pairwise(order))
+    assert len(set(after.values())) <= 1 and len(after) == n * (n - 1), "each follows each other equally often"
+    places = Counter((place, one) for order in orders for place, one in enumerate(order))
+    assert len(set(places.values())) == 1 and len(places) == n * n, "each has each place equally often"
 
 
 def test_each_block_warms_up_and_sees_the_batches_it_should(clock):

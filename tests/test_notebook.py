@@ -77,6 +77,11 @@ def test_the_source_that_is_shown_is_the_one_that_runs(shown: list) -> None:
     assert first.rstrip() in source
 
 
+def test_a_table_without_arms_has_its_columns() -> None:
+    table = notebook.arms_table([], "sst2")
+    assert len(table) == 0 and list(table.columns)[0] == "accuracy"
+
+
 def test_the_table_of_arms() -> None:
     arms = fake_records.make("01_distillation", "sst2", 0)["arms"]
     by_name = {arm["arm"]: arm for arm in arms}

@@ -139,7 +139,8 @@ def test_its_parameters(path: Path) -> None:
 @books
 def test_what_it_says_of_itself(path: Path) -> None:
     about = read(path).metadata["study"]
-    assert set(about) == {"question", "writes", "alone"}
+    assert set(about) - {"required"} == {"question", "writes", "alone"}
+    assert about.get("required", False) == (path.stem == "01_distillation"), "it makes what the others use"
     assert about["question"].endswith("?")
     assert "|" not in about["question"] + about["writes"], "they stand in a table"
     assert isinstance(about["alone"], bool)

@@ -225,6 +225,19 @@ def test_both_losses_together_are_the_library_s_own() -> None:
     assert_same(model, ours, model(**batch, labels=labels, next_sentence_label=together).loss)
 
 
+def test_the_losses_are_computed_in_half_precision_where_training_is(tmp_path: Path) -> None:
+    kinds = []
+    words = train_tokenizer(corpus().rows["text"][:], vocabulary_size=200, folder=tmp_path)
+    model = BertForPreTraining(BertConfig(**SHAPE, vocab_size=len(words)))
+    model.cls.predictions.register_forward_hook(lambda module, inputs, output: kinds.append(output.dtype))
+    rows = pretraining._tokens(words, *pairs(corpus().rows["text"][:32], seed=0), max_length=20)
+    for precision in ("float32", "bf16"):
+        settings = Training(epochs=1, learning_rate=1e-3, batch_size=8, precision=precision)
+        loss = pretraining.pretraining_loss(words, masked_share=0.3, precision=precision)
+        training.fit(model, rows, loss=loss, training=settings, folder=tmp_path / precision, max_steps=1)
+    assert kinds == [torch.float32, torch.bfloat16]
+
+
 def test_losses_without_anything_to_predict_are_zero() -> None:
     model, batch = language_model(), some_batch()
     hidden = model.bert(**batch).last_hidden_state

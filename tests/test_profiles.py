@@ -261,9 +261,26 @@ def test_shapes_take_shares_and_whole_sizes(shares: dict[str, float]) -> None:
     assert all(getattr(config, name) == value for name, value in shape.items())
 
 
-@given(some.lists(some.floats(0, 1, exclude_max=True), max_size=4))
+@given(some.lists(some.integers(0, 9999).map(lambda n: n / 10_000), max_size=4, unique=True))
 def test_amounts_from_0_to_below_1_are_taken(amounts: list[float]) -> None:
     assert profiles.load("mini", task="rte", pruning_amounts=amounts).pruning_amounts == amounts
+
+
+def test_amounts_that_would_make_arms_of_one_name() -> None:
+    with pytest.raises(InputError, match=r"pruning_amounts names an amount twice: \[0.2, 0.2\]"):
+        profiles.load("mini", task="rte", pruning_amounts=[0.2, 0.2])
+    with pytest.raises(InputError, match="recovery_amounts: give amounts with four digits at most"):
+        profiles.load("mini", task="rte", recovery_amounts=[0.00001])
+
+
+def test_a_run_departs_from_its_profile_by_settings_or_by_the_kind_of_its_data() -> None:
+    def departs(profile: str, **changes: object) -> bool:
+        return profiles.departs(profiles.load(profile, task="sst2", seed=1, **changes))
+
+    assert not departs("mini") and not departs("minilm") and not departs("minilm", data="../a/folder", nli="../b")
+    assert departs("mini", temperature=2.0) and departs("minilm", pruning_amounts=[0.2])
+    assert departs("mini", data="../a/folder") and departs("minilm", data="generated")
+    assert departs("mini", text="../a/folder") and not departs("minilm", text="../a/folder")
 
 
 def test_the_task_names_are_those_of_the_loader() -> None:

@@ -170,6 +170,9 @@ def recorded(command, **options):
     commands.append(command)
     return run(command, **options) if command[0] == "git" else None
 subprocess.run = recorded
+if sys.argv[3]:
+    import importlib.metadata
+    importlib.metadata.version = lambda name: sys.argv[3]
 importlib.util.find_spec = lambda name, *rest: None if name in hidden else find(name, *rest)
 places = []
 for _ in range(2):
@@ -201,9 +204,9 @@ def colab(tmp_path: Path, repository: Path) -> Callable[..., dict]:
     (tmp_path / "cell.py").write_text(colab_source(f"file://{repository}"), encoding="utf-8")
     (tmp_path / "content").mkdir()
 
-    def run(*, there: bool = True, hidden: str = "", folder: Path = tmp_path / "content") -> dict:
+    def run(*, there: bool = True, hidden: str = "", old: str = "", folder: Path = tmp_path / "content") -> dict:
         surroundings = os.environ | {"PYTHONPATH": str(tmp_path / "stand-in") if there else ""}
-        command = [sys.executable, "-c", DRIVER, str(tmp_path / "cell.py"), hidden]
+        command = [sys.executable, "-c", DRIVER, str(tmp_path / "cell.py"), hidden, old]
         done = subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         return json.loads(done.stdout)
@@ -235,10 +238,15 @@ def test_the_cell_installs_what_is_missing_and_never_torch_or_numpy(colab: Calla
     clone, *installs = found["commands"]
     assert clone[0] == "git"
     python = [sys.executable, "-m", "pip", "install", "--quiet"]
-    assert installs == [[*python, "evaluate", "jsonschema"]] * 2, "what is still missing is asked for again"
+    assert installs == [[*python, "evaluate", "jsonschema", "transformers"]] * 2, "asked for again"
     assert not {"torch", "numpy"} & set(found["loaded"]), "the cell itself is quick"
     source = colab_source(GITHUB)
     assert not any(word in source for word in ("torch", "numpy", "requirements.txt", "=="))
+
+
+def test_the_cell_brings_a_transformers_that_is_too_old_up_to_date(colab: Callable[..., dict]) -> None:
+    _, *installs = colab(old="4.57.1")["commands"]
+    assert [command[-1] for command in installs] == ["transformers>=5,<6"] * 2
 
 
 def test_outside_colab_the_cell_does_nothing(colab: Callable[..., dict], tmp_path: Path) -> None:
@@ -253,21 +261,22 @@ def test_outside_colab_the_cell_does_nothing(colab: Callable[..., dict], tmp_pat
 
 def test_the_table_of_notebooks(house: Path) -> None:
     for record in fake_records.study(tasks=("cola",)):
-        records.write(record | {"seconds": 90.0}, house / "results" / "mini" / "records")
+        records.write(record | {"seconds": 30.0, "building_seconds": 60.0}, house / "results" / "mini" / "records")
     records.write(
-        fake_records.make("01_distillation", "rte", 0, profile="minilm") | {"seconds": 1200.0},
+        fake_records.make("01_distillation", "rte", 0, profile="minilm")
+        | {"seconds": 60.0, "building_seconds": 1140.0},
         house / "results" / "minilm" / "records",
     )
     lines = notebooks_block(house).splitlines()
     assert lines[0] == "<!-- notebooks:begin -->"
     assert lines[-1] == "<!-- notebooks:end -->"
     assert lines[2:-2] == [
-        "| notebook | question | minutes of the recorded runs, models built or found, `mini` / `minilm` | writes |",
+        "| notebook | question | minutes from an empty store (models there), `mini` / `minilm` | writes |",
         "| --- | --- | --- | --- |",
         "| [01_distillation](notebooks/01_distillation.ipynb) | What does 01_distillation ask? "
-        "| 0.2 to 1.5 / 20.0 to 20.0 | a file |",
+        "| 1.5 to 2.2 (0.2 to 0.5) / 20 (1.0) | a file |",
         "| [03_pruning_sweep](notebooks/03_pruning_sweep.ipynb) | What does 03_pruning_sweep ask? "
-        "| 0.2 to 1.5 / – | a file |",
+        "| 1.5 to 2.2 (0.2 to 0.5) / – | a file |",
     ]
     set_address(house, GITHUB)
     with_badges = notebooks_block(house).splitlines()

@@ -84,7 +84,7 @@ WRONG = [
     (("arms", 0, "n"), None, "arms[0].n"),
     (("arms", 0, "scores"), {"accuracy": {"value": 1, "low": 1, "high": 1}}, "arms[0].scores"),
     (("arms", 0, "nonzero"), 10**12, "arms[0].nonzero"),
-    (("arms", 3, "versus", "arm"), "student", "arms[3].versus.arm"),
+    (("arms", 2, "versus", "arm"), "student", "arms[2].versus.arm"),
     (("arms", 0, "retention"), float("inf"), "arms[0].retention"),
     (("parameters",), {"folder": object()}, "parameters.folder"),
 ]

@@ -421,3 +421,22 @@ def test_a_missing_readme_is_a_sentence(one, tmp_path):
 def test_examples_in_docstrings_hold(module):
     result = doctest.testmod(module)
     assert result.attempted > 0 and result.failed == 0
+
+
+def test_captions_tell_one_seed_from_several_and_from_a_mixture(one, three) -> None:
+    mixed = [r for r in three if r["task"] == "rte"] + [r | {"profile": "minilm"} for r in one if r["task"] == "sst2"]
+    footers = [report.render_tables(some)["table1.md"] for some in (one, three, mixed)]
+    assert "with a 95 % bootstrap interval over examples" in footers[0] and "t interval" not in footers[0]
+    assert "half-width of a 95 % t interval over seeds." in footers[1] and "bootstrap interval over" not in footers[1]
+    assert "t interval over seeds (a task with one seed: bootstrap interval over examples)" in footers[2]
+    assert all("not adjusted for the number of comparisons" in footer for footer in footers)
+
+
+def test_times_taken_on_the_processor_do_not_name_the_accelerator(three) -> None:
+    record = next(r for r in three if r["latency_setup"])
+    record = json.loads(json.dumps(record))
+    record["environment"] |= {"device": "cuda", "accelerator": "NVIDIA X"}
+    record["latency_setup"]["device"] = "cpu"
+    assert "NVIDIA" not in summary.machine(record)
+    record["latency_setup"]["device"] = "cuda"
+    assert summary.machine(record).startswith("NVIDIA X")

@@ -136,7 +136,7 @@ if task == "rte":
 
 def test_a_study_of_throwaway_notebooks(house: Path, capfd: pytest.CaptureFixture) -> None:
     """One failing run, one with a killed kernel, one that ends: the others go on, and the same command goes on too."""
-    throwaway.write(house / "notebooks", "01_first", FAIL, throwaway.TELL)
+    throwaway.write(house / "notebooks", "01_first", FAIL, throwaway.TELL, required=True)
     throwaway.write(house / "notebooks", "03_second", "from pathlib import Path\nPath(f'second.{task}').touch()")
     command = "run --tasks cola,rte,sst2 --seeds 3 --notebooks 01,03 --workers 2 -p temperature 2.5 -p batch_size 8"
     assert commands.main(command.split()) == 1
@@ -220,16 +220,24 @@ def test_status_and_clean(house: Path, capsys: pytest.CaptureFixture) -> None:
     said = capsys.readouterr().out
     assert said.endswith("MB in 3 artifacts under artifacts/\n")
     assert all(f"  {each.key}\n" in said for each in (base, used, loose))
-    record = fake_records.make("01_distillation", "sst2", 0)
+    record = fake_records.make("01_distillation", "sst2", 0) | {"created": "2099-01-01T00:00:00Z"}
     for arm in record["arms"]:
         if arm["predictions"]:
             arm["predictions"]["artifact"] = used.key
     store(house, [record])
     assert commands.main(["clean"]) == 0
-    assert "MB freed; what records refer to was kept." in capsys.readouterr().out
+    assert "MB freed; what records refer to, and what is newer than all, was kept." in capsys.readouterr().out
     assert [kept.has(each) for each in (base, used, loose)] == [True, True, False]
     assert commands.main(["clean"]) == 0
     assert capsys.readouterr().out.startswith("0.0 MB freed")
+
+
+def test_clean_keeps_the_models_of_a_study_that_was_stopped(house: Path, capsys: pytest.CaptureFixture) -> None:
+    store(house, [fake_records.make("01_distillation", "sst2", 0)])  # older than the model
+    newer = artifacts.node(written_for_study, text="newer")
+    Store().path(newer)
+    assert commands.main(["clean"]) == 0
+    assert Store().has(newer)
 
 
 def test_clean_removes_nothing_while_a_record_cannot_be_read(house: Path, capsys: pytest.CaptureFixture) -> None:

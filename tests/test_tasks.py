@@ -134,6 +134,13 @@ def test_the_heldout_rows_are_spread(tmp_path: Path) -> None:
     assert index[0] < 100 < 900 < index[-1]
 
 
+def test_the_held_out_rows_are_the_ones_that_stored_models_did_not_see(tmp_path: Path) -> None:
+    # the split is in no artifact's key: change it only together with every training step's version
+    data = tasks.load("sst2", data=str(published.glue(tmp_path, "sst2", train=100)))
+    index = [int(sentence.split()[-1]) for sentence in data.heldout["sentence"]]
+    assert index == [5, 16, 20, 36, 52, 72, 82, 90, 93, 94]
+
+
 def test_generated_tasks_load_and_others_say_so() -> None:
     data = tasks.load("cola", data="generated")
     assert data.describe()["source"] == "generated"

@@ -49,6 +49,8 @@ class Store:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = Path(folder) if folder else default_folder()
         self._verified: set[str] = set()
+        self._busy = False
+        self.seconds = 0.0  # that this process spent on getting results: building them, or waiting for who builds them
 
     def path(self, wanted: Node) -> Path:
         """Return the folder of a node's result; build it, and first what it needs, if it is not there.
@@ -58,6 +60,16 @@ class Store:
         final = self.folder / wanted.key
         if wanted.key in self._verified and final.exists():
             return final
+        if self._busy:  # for another result, whose time counts
+            return self._path(wanted, final)
+        began, self._busy = time.monotonic(), True
+        try:
+            return self._path(wanted, final)
+        finally:
+            self._busy = False
+            self.seconds += time.monotonic() - began
+
+    def _path(self, wanted: Node, final: Path) -> Path:
         try:
             (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".locks" / f"{wanted.key}.lock"):

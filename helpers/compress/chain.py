@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 from transformers import BertConfig
 
@@ -60,13 +61,15 @@ def bring(folder: Path, *, source: hub.Source, task: str | None = None, head: bo
 
 @step(version=1)
 def predict(
-    folder: Path, *, model: Path, steps: Sequence[Step], data: tasks.TaskData, split: str, max_length: int
+    folder: Path, *, model: Path, steps: Sequence[Step], data: tasks.TaskData, split: str, max_length: int, on: str
 ) -> None:
-    """Store the float32 logits (n, C) of a model, after quick steps, on a split."""
+    """Store the float32 logits (n, C) of a model, after quick steps, on a split.
+
+    `on` is the kind of device; for int8, whose kernels exist on CPUs only, the quantized engine with it ("cpu/x86").
+    """
     changed = apply(models.load(model), steps)
     rows = tasks.encode(getattr(data, split), data.task, models.tokenizer(model), max_length=max_length)
-    on = None if not quantization.quantized_layers(changed) else "cpu"
-    np.save(folder / "logits.npy", logits_of(changed, rows, on=on))
+    np.save(folder / "logits.npy", logits_of(changed, rows, on=torch.device(on.partition("/")[0])))
 
 
 class Chain:
@@ -85,6 +88,11 @@ class Chain:
     def data(self) -> tasks.TaskData:
         """The task's rows."""
         return tasks.load(self.recipe.task, data=self.recipe.data)
+
+    @functools.cached_property
+    def nli(self) -> tasks.TaskData | None:
+        """The inference pairs that a teacher made here passes through first, if the recipe says so."""
+        return tasks.load_nli(self.recipe.nli) if self.recipe.nli_epochs and self.recipe.nli else None
 
     def training(self, *, epochs: int, learning_rate: float) -> Training:
         """The recipe's training settings, with what the stage sets itself."""
@@ -131,11 +139,22 @@ class Chain:
                 f"A student of width {student.hidden_size} cannot start from embeddings of width "
                 f"{teacher.hidden_size}; take student_start random."
             )
-        if recipe.max_length > teacher.max_position_embeddings:
+        made_here = "student" not in self.sources
+        if made_here and recipe.student_start == "embeddings" and student.type_vocab_size != teacher.type_vocab_size:
             raise InputError(
-                f"max_length is {recipe.max_length}, but the teacher reads {teacher.max_position_embeddings} tokens; "
-                "lower it."
+                f"student_shape has type_vocab_size {student.type_vocab_size}, the embeddings to start from have "
+                f"{teacher.type_vocab_size}; leave it out."
             )
+        if made_here and "max_position_embeddings" in recipe.student_shape:
+            raise InputError("student_shape takes max_position_embeddings from the language model; leave it out.")
+        longest = teacher.max_position_embeddings
+        longest = longest if made_here else min(longest, student.max_position_embeddings)
+        if recipe.max_length > longest:
+            raise InputError(f"max_length is {recipe.max_length}, but a model here reads {longest} tokens; lower it.")
+        words = [models.tokenizer(source.folder).get_vocab() for source in self.sources.values()]
+        if any(each != words[0] for each in words):
+            names = ", ".join(source.name for source in self.sources.values())
+            raise InputError(f"{names} have different vocabularies; distillation compares them token by token.")
         other = {k: getattr(student, k) for k, v in recipe.student_shape.items() if getattr(student, k) != v}
         if other:
             raise InputError(
@@ -173,9 +192,8 @@ class Chain:
         if "teacher" in self.sources:
             return node(bring, source=self.sources["teacher"], task=recipe.task, head=True)
         start = self.language_model
-        if recipe.nli_epochs and recipe.nli:
-            pairs = tasks.load_nli(recipe.nli)
-            start = self._fine_tuned(start, pairs, recipe.nli_epochs, recipe.teacher_learning_rate)
+        if self.nli is not None:
+            start = self._fine_tuned(start, self.nli, recipe.nli_epochs, recipe.teacher_learning_rate)
         return self._fine_tuned(start, self.data, recipe.teacher_epochs, recipe.teacher_learning_rate)
 
     def _fine_tuned(self, start: Node, data: tasks.TaskData, epochs: int, learning_rate: float) -> Node:
@@ -200,7 +218,8 @@ class Chain:
     @functools.cached_property
     def control(self) -> Node:
         """The student's shape and start, trained on the labels for as many steps: what distillation must beat."""
-        return self._fine_tuned(self.start, self.data, self.control_epochs, self.recipe.prediction_learning_rate)
+        rate = self.recipe.control_learning_rate or self.recipe.prediction_learning_rate
+        return self._fine_tuned(self.start, self.data, self.control_epochs, rate)
 
     @functools.cached_property
     def intermediate(self) -> Node:
@@ -248,8 +267,10 @@ class Chain:
 
     def prediction(self, model: Node, *steps: Step, split: str = "validation") -> Node:
         """Name the stored logits of a model on a split."""
+        on = f"cpu/{torch.backends.quantized.engine}" if ("int8",) in map(tuple, steps) else device().type
         return node(
             predict,
+            on=on,
             model=model,
             steps=list(steps),
             data=self.data,

@@ -12,7 +12,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from helpers import models, tasks
 from helpers.artifacts import step
 from helpers.environment import InputError, set_seed
-from helpers.training import Batch, Training, fit, write_curve
+from helpers.training import Batch, Training, fit, sum_of_parts, write_curve
 
 __all__ = [
     "IntermediateLoss",
@@ -115,11 +115,6 @@ class PredictionLoss(nn.Module):
         return {"prediction": prediction_loss(ours, theirs, temperature=self.temperature)}
 
 
-def _sum_of_parts(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    parts = model(**batch)
-    return sum(parts.values()), parts
-
-
 @step(version=1)
 def start_student(
     folder: Path, *, start: str, language_model: Path, shape: Mapping[str, int], task: str, seed: int
@@ -171,5 +166,5 @@ def distil(
     else:
         loss = PredictionLoss(pupil, master, temperature=temperature)
     rows = tasks.encode(data.train, data.task, words, max_length=max_length)
-    write_curve(folder, fit(loss, rows, loss=_sum_of_parts, training=training, folder=folder))
+    write_curve(folder, fit(loss, rows, loss=sum_of_parts, training=training, folder=folder))
     models.save(pupil, words, folder)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from helpers.environment import InputError
 
-__all__ = ["FIELDS", "Batch", "Rows", "check_rows", "pad", "schedule", "spread"]
+__all__ = ["FIELDS", "Batch", "Rows", "balanced_orders", "check_rows", "pad", "schedule", "spread"]
 
 FIELDS = ("input_ids", "token_type_ids", "attention_mask")
 Rows = Sequence[Mapping[str, list[int]]]
@@ -65,3 +65,17 @@ def schedule(own: list[Batch], chosen: Sequence[int], repeats: int) -> list[int]
         order.append(int(index))
         full += own[index].examples == own[0].examples
     return order
+
+
+def balanced_orders(n: int) -> list[list[int]]:
+    """Return orders of `range(n)` in which each follows each other equally often, and has each place equally often.
+
+    A Williams design (Williams 1949): `n` orders for an even `n`, twice as many for an odd one. A model that always
+    ran after a large one would find its weights gone from the caches each time.
+
+    >>> balanced_orders(4)
+    [[0, 3, 1, 2], [1, 0, 2, 3], [2, 1, 3, 0], [3, 2, 0, 1]]
+    """
+    first = [(place // 2 if place % 2 == 0 else n - 1 - place // 2) for place in range(n)]
+    orders = [[(number + shift) % n for number in first] for shift in range(n)]
+    return orders if n % 2 == 0 else orders + [order[::-1] for order in orders]

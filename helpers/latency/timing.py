@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from helpers.environment import InputError, load, set_threads
-from helpers.latency.batches import FIELDS, Batch, Rows, check_rows, pad, schedule, spread
+from helpers.latency.batches import FIELDS, Batch, Rows, balanced_orders, check_rows, pad, schedule, spread
 
 __all__ = ["measure", "peak_memory_mb"]
 
@@ -33,7 +33,7 @@ def measure(
     max_batches: int | None = None,
     blocks: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Time the forward pass of all `arms` on the same batches, each batch through all arms, their order shuffled.
+    """Time the forward pass of all `arms` on the same batches, each batch through all arms, in balanced order.
 
     A row of `dataset` holds unpadded `input_ids`, `token_type_ids`, `attention_mask`. There are four blocks
     of `repeats` passes or more, each after `warmup` untimed ones: `batch1_true` (single examples, spread
@@ -136,11 +136,10 @@ def _times(models: Sequence[nn.Module], batches: list[Batch], warmup: int, where
     for batch in itertools.islice(itertools.cycle(batches), warmup):
         for model in models:
             _seconds(model, batch, where)
-    # in another order each time: whoever runs after a large model finds its own weights gone from the caches
-    random = np.random.default_rng(0)
+    orders = balanced_orders(len(models))
     times = np.empty((len(models), len(batches)))
     for column, batch in enumerate(batches):
-        for row in random.permutation(len(models)):
+        for row in orders[column % len(orders)]:
             times[row, column] = _seconds(models[row], batch, where)
     return times
 

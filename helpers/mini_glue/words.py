@@ -1,6 +1,6 @@
 """Word lists and word forms of the generated language: kinds of things, synonyms, opposites, sentiment.
 
-The lists are data; `mini_grammar` builds sentences from them and `mini_glue` builds tasks from those.
+The lists are data; `grammar` builds sentences from them, and the other modules build tasks and text from those.
 """
 
 from collections.abc import Mapping

@@ -14,11 +14,13 @@ GENERATED = "Scores are about the generated tasks, not about GLUE."
 _HOW_TO_READ = {
     "table1": "MB = 10^6 bytes of a file that loads back into the model with the same logits; the state dict "
     "beside it is the report's way of measuring. The shapes have random weights and therefore no score.",
-    "table2": "Seconds for the whole validation set in batches of 32 at their true lengths, median over "
-    "seeds; in brackets how many times faster than BERT-base's shape in the same run (in the report's rows: "
+    "table2": "Seconds for the whole validation set in batches of 32 at their true lengths, each batch timed once "
+    "or more and summed, median over seeds; in brackets "
+    "how many times faster than BERT-base's shape in the same run (in the report's rows: "
     "than its own BERT).",
     "differences": "Paired difference of the main metric over the same examples, with its 95 % interval.",
-    "latency": "Milliseconds per batch: median and, in brackets, 95th percentile. Speed-up: the median of "
+    "latency": "Milliseconds per batch: median and, in brackets, 95th percentile; at true lengths the batches differ "
+    "in length, and the percentile is about the long ones. Speed-up: the median of "
     "time(BERT-base shape) / time(system), batch by batch, with its 95 % interval.",
     "retention": "(score - floor) / (teacher - floor); the floor is the majority or mean predictor.",
 }
@@ -44,8 +46,7 @@ def footer(records: Records, table: str, command: str) -> str:
 
 def figure1_caption(records: Records) -> str:
     """Return the caption of Figure 1."""
-    many = len(summary.seeds_of(records)) > 1
-    spread = "95 % t interval over seeds" if many else "95 % bootstrap interval over examples"
+    spread = f"95 % {_spread(records)}"
     return (
         "Figure 1. Score on the validation split against the share of weights set to zero (global L1 pruning "
         f"of the report's pool, no training afterwards). Bars: {spread}. Shaded: the report's range, "
@@ -85,11 +86,30 @@ def is_generated(records: Records) -> bool:
 
 
 def _noise(records: Records, table: str) -> str:
-    many = len(summary.seeds_of(records)) > 1
-    how = "the half-width of a 95 % t interval over seeds" if many else "a 95 % bootstrap interval over examples"
+    several = "several" in _seeds_per_task(records)
+    how = f"the half-width of a 95 % {_spread(records)}" if several else f"a 95 % {_spread(records)}"
     shown = f"Scores are shown with {how}. " if table == "table1" else ""
-    wider = " (over seeds and over examples, whichever is wider)" if many else ""
-    return f"{shown}*inside noise*: the interval of the paired difference{wider} contains zero."
+    wider = " (with several seeds: over seeds and over examples, whichever is wider)" if several else ""
+    return (
+        f"{shown}*inside noise*: the interval of the paired difference{wider} contains zero; the intervals are not "
+        "adjusted for the number of comparisons."
+    )
+
+
+def _seeds_per_task(records: Records) -> set[str]:
+    """Return whether tasks have one seed, several, or some the one and some the other."""
+    seeds: dict[str, set[int]] = {}
+    for record in records:
+        seeds.setdefault(record["task"], set()).add(record["seed"])
+    return {"several" if len(found) > 1 else "one" for found in seeds.values()}
+
+
+def _spread(records: Records) -> str:
+    names = {"several": "t interval over seeds", "one": "bootstrap interval over examples"}
+    kinds = _seeds_per_task(records)
+    if len(kinds) == 2:
+        return f"{names['several']} (a task with one seed: {names['one']})"
+    return names[kinds.pop()]
 
 
 def _references(records: Records) -> str:

@@ -138,9 +138,13 @@ def floor(records: Records, task: str) -> float | None:
 
 
 def machine(record: Mapping[str, Any], *, threads: bool = True) -> str:
-    """Return the machine of a record in words: accelerator if used, else processor, and the threads."""
+    """Return the machine of a record in words: accelerator if used, else processor, and the threads.
+
+    Times of a record whose models trained on an accelerator may be the processor's: its setup says which.
+    """
     environment, setup = record["environment"], record["latency_setup"]
-    device = environment.get("accelerator") or environment["cpu"]["model"]
+    timed_on = environment["device"] if setup is None else setup["device"]
+    device = (environment.get("accelerator") if timed_on == "cuda" else None) or environment["cpu"]["model"]
     used = (setup or environment)["threads"]
     return f"{device}, {used} thread{'s' if used != 1 else ''}" if threads else device
 
@@ -153,7 +157,10 @@ def timed(records: Records) -> tuple[list[Mapping], list[str]]:
     machines: dict[str, list[Mapping]] = {}
     for record in records:
         if record["notebook"] in STUDY and record["latency_setup"] is not None:
-            machines.setdefault(machine(record), []).append(record)
+            where = record["environment"]
+            # processors of one name differ in what decides the speed
+            kind = (machine(record), where["cpu"].get("flags"), where.get("quantized_engine"), where["versions"])
+            machines.setdefault(repr(kind), []).append(record)
     if not machines:
         return [], []
     kept = max(

@@ -20,7 +20,7 @@ from helpers.report.summary import Records
 __all__ = ["difference_table", "latency_table", "markdown", "retention_table", "table1", "table2"]
 
 REPORTED = Path(__file__).resolve().parents[2] / "results" / "reported"
-_COMPRESSED = ("control", "student_intermediate", "student", "pruned", "int8")
+_COMPRESSED = ("control", "student", "pruned", "int8")
 
 
 def table1(records: Records, *, reported: bool = True, all_of_report: bool = True) -> pd.DataFrame:

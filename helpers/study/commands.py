@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,12 +98,15 @@ def _run(given: argparse.Namespace) -> int:
         workers=given.workers,
     )
     failures = grid.run(jobs, workers=workers, again=given.again)
+    if read_all(results_folder(given.profile)):
+        publish(profiles.ROOT)  # the README quotes some of these records
+        _show(given.profile)
+    for folder in sorted({job.records for job in jobs if job.records} - {results_folder(given.profile)}):
+        print(f"Not the profile's settings: the records are in {os.path.relpath(folder)}; tables stay as they were.")
     for job, reason in failures:
         print(f"error: {job}: {reason}", file=sys.stderr)
     if failures:
         return 2 if all(reason.startswith("InputError") for _, reason in failures) else 1
-    publish(profiles.ROOT)  # the README quotes some of these records
-    _show(given.profile)
     return 0
 
 
@@ -148,12 +152,12 @@ def _outputs(_: argparse.Namespace) -> int:
 
 
 def _clean(_: argparse.Namespace) -> int:
-    keep = {
-        arm["predictions"]["artifact"]
-        for name in profiles.names()
-        for record in read_all(results_folder(name))
-        for arm in record["arms"]
-        if arm["predictions"]
-    }
-    print(f"{Store().clean(keep) / 1e6:.1f} MB freed; what records refer to was kept.")
+    store = Store()
+    folders = [results_folder(name) for name in profiles.names()] + sorted(store.folder.glob("records/*"))
+    found = [record for folder in folders for record in read_all(folder)]
+    keep = {arm["predictions"]["artifact"] for record in found for arm in record["arms"] if arm["predictions"]}
+    # a study that was stopped has models that no record refers to yet
+    last = max((record["created"] for record in found), default="")
+    keep |= {key for key, manifest in store.manifests().items() if manifest["created"] > last}
+    print(f"{store.clean(keep) / 1e6:.1f} MB freed; what records refer to, and what is newer than all, was kept.")
     return 0

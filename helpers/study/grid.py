@@ -12,8 +12,9 @@ from typing import Any
 
 import nbformat
 import papermill
+from filelock import FileLock, Timeout
 
-from helpers import labels, profiles, tasks
+from helpers import arms, labels, profiles, tasks
 from helpers.artifacts import default_folder, digest
 from helpers.compress.chain import Chain
 from helpers.environment import InputError, RunError
@@ -23,6 +24,8 @@ __all__ = ["NOTEBOOKS", "plan", "run"]
 
 NOTEBOOKS = profiles.ROOT / "notebooks"
 HELPERS = Path(__file__).resolve().parents[1]
+# these show records and start notebooks; no record depends on them
+SHOWING = ("report", "figures", "study")
 HEARTBEAT = 300  # seconds without news after which a line says that work goes on
 # parameters that may name a folder, and what else they may say
 PLACES = ("data", "text", "nli", "language_model", "teacher", "student_start")
@@ -51,8 +54,9 @@ def plan(
         raise InputError(f"The number of workers must be at least 1, not {workers}.")
     changes = _changes(inputs or {}, parameters or {})
     _check_disk(usual.get("disk_gb", 1))
+    sources = {str(f.relative_to(HELPERS)): f for f in sorted(HELPERS.rglob("*.py"))}
     helpers_digest = digest(
-        {str(f.relative_to(HELPERS)): f.read_text(encoding="utf-8") for f in sorted(HELPERS.rglob("*.py"))}
+        {name: f.read_text(encoding="utf-8") for name, f in sources.items() if not name.startswith(SHOWING)}
     )
     jobs: list[Job] = []
     fingerprints: dict[str, str] = {}
@@ -89,6 +93,8 @@ def plan(
                     state,
                     bool(about.get("alone")) or not per_task,
                     threads,
+                    arms.records_folder(recipe) if recipe else None,
+                    bool(about.get("required")),
                 )
             )
     return jobs, workers
@@ -183,8 +189,8 @@ def _check_input(recipe: profiles.Recipe) -> str:
         chain = Chain(recipe)
         chain.check_shapes()
         prints = [chain.data.fingerprint, *(source.fingerprint for source in chain.sources.values())]
-        if recipe.nli_epochs and recipe.nli:
-            prints.append(tasks.load_nli(recipe.nli).fingerprint)
+        if chain.nli is not None:
+            prints.append(chain.nli.fingerprint)
         if recipe.text:
             prints.append(tasks.load_text(recipe.text).fingerprint)
     finally:
@@ -193,10 +199,28 @@ def _check_input(recipe: profiles.Recipe) -> str:
 
 
 def run(jobs: Sequence[Job], *, workers: int, again: bool = False) -> list[tuple[Job, str]]:
+    """Run the jobs that are not done, one study at a time; return those that failed, with the reason (see `_run`).
+
+    Raises `RunError` while another study uses the same artifacts: its work would be inside this one's times.
+    """
+    folder = default_folder() / "runs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock", timeout=0):
+            return _run(jobs, workers=workers, again=again)
+    except Timeout as error:
+        raise RunError(
+            f"Another study is at work on the artifacts in {folder.parent}; wait for it, or set STUDY_ARTIFACTS."
+        ) from error
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written ({error.strerror}); make room, or set STUDY_ARTIFACTS.") from error
+
+
+def _run(jobs: Sequence[Job], *, workers: int, again: bool) -> list[tuple[Job, str]]:
     """Run the jobs that are not done; return those that failed, with the reason.
 
     Jobs of different tasks or seeds may run side by side; those that measure time are alone. After a failure of a
-    task and seed its later notebooks are left out, the others go on.
+    notebook that makes the models, that task and seed's others are left out; everything else goes on.
     """
     waiting = [job for job in jobs if again or not job.done()]
     for job in jobs:
@@ -208,9 +232,7 @@ def run(jobs: Sequence[Job], *, workers: int, again: bool = False) -> list[tuple
         while waiting or running:
             while waiting and _may_start(waiting[0], [job for job, _ in running.values()], workers):
                 job = waiting.pop(0)
-                if any((job.task, job.seed) == (bad.task, bad.seed) for bad, _ in failures) or (
-                    failures and not job.task
-                ):
+                if any((job.task, job.seed) == (bad.task, bad.seed) and bad.required for bad, _ in failures):
                     print(f"           {job}: left out, since it needs what failed", flush=True)
                     continue
                 expected = job.remembered().get("seconds")

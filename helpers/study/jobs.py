@@ -17,8 +17,8 @@ import nbformat
 import papermill
 import yaml
 
-from helpers.arms import results_folder
 from helpers.artifacts import default_folder
+from helpers.environment import RunError
 from helpers.records import path as record_path
 from helpers.records import write_text
 
@@ -38,6 +38,8 @@ class Job:
     state: str
     alone: bool  # it measures time: nothing runs beside it
     threads: int
+    records: Path | None = None  # the folder of its record
+    required: bool = False  # it makes what the task's other notebooks need: after its failure they would fail, too
 
     def __str__(self) -> str:
         where = f" {self.task} seed {self.seed}" if self.task else ""
@@ -68,9 +70,9 @@ class Job:
 
 
 def _record_digest(job: Job) -> str | None:
-    if job.task is None:
+    if job.records is None:
         return None
-    file = record_path(results_folder(job.profile), job.notebook.stem, job.task, job.seed)
+    file = record_path(job.records, job.notebook.stem, job.task, job.seed)
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else "missing"
 
 
@@ -93,6 +95,7 @@ def _papermill(job: Job) -> str:
     # by default a waiting thread spins, which beside any other busy process slows both down
     surroundings = {"GOMP_SPINCOUNT": "1000"} | os.environ
     surroundings |= {"OMP_NUM_THREADS": str(job.threads), "STUDY_PROGRESS": "0", "TOKENIZERS_PARALLELISM": "false"}
+    surroundings["STUDY_ARTIFACTS"] = str(default_folder())  # a relative one would be another folder there
     began = time.monotonic()
     process = subprocess.run(command, capture_output=True, text=True, env=surroundings, check=False)
     if process.returncode:
@@ -123,7 +126,10 @@ def refresh(notebook: Path) -> None:
     """Run a notebook with its defaults and store what it shows in the notebook itself."""
     os.environ["STUDY_PROGRESS"] = "0"
     options = {"kernel_name": "python3", "progress_bar": False, "log_output": False}
-    book = papermill.execute_notebook(str(notebook), None, cwd=str(notebook.parent), **options)
+    try:
+        book = papermill.execute_notebook(str(notebook), None, cwd=str(notebook.parent), **options)
+    except papermill.PapermillExecutionError as error:
+        raise RunError(f"{notebook.name} stopped with {error.ename}: {' '.join(error.evalue.split())}") from error
     stored = nbformat.read(notebook, as_version=4)
     for cell, ran in zip(stored.cells, book.cells, strict=True):
         if cell.cell_type == "code":

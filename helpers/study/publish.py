@@ -6,6 +6,7 @@ import copy
 import math
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ def colab_source(repository: str) -> str:
     Colab's own.
     """
     name = repository.rstrip("/").rpartition("/")[2].removesuffix(".git")
-    return f'''import importlib.util
+    return f'''import importlib.metadata
+import importlib.util
 
 if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab"):
     import os
@@ -114,8 +116,10 @@ if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab
         if not pathlib.Path("{name}").exists():
             subprocess.run(["git", "clone", "--quiet", "--depth", "1", "{repository}"], check=True)
         os.chdir("{name}/notebooks")
-    packages = {{"evaluate": "evaluate", "papermill": "papermill", "filelock": "filelock", "jsonschema": "jsonschema"}}
-    missing = [package for module, package in packages.items() if not importlib.util.find_spec(module)]
+    packages = ["evaluate", "papermill", "filelock", "jsonschema", "transformers"]
+    missing = [package for package in packages if not importlib.util.find_spec(package)]
+    if "transformers" not in missing and int(importlib.metadata.version("transformers").partition(".")[0]) < 5:
+        missing.append("transformers>=5,<6")
     if missing:
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *missing], check=True)'''
 
@@ -139,25 +143,38 @@ def with_address(book: Any, name: str, repository: str | None) -> Any:
 def notebooks_block(root: Path) -> str:
     """Return the README's table of notebooks, from what each says of itself and the times in the records."""
     repository = address(root)
-    seconds: dict[tuple[str, str], list[float]] = {}
+    seconds: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for profile in ("mini", "minilm"):
         for record in records.read_all(root / "results" / profile / "records"):
-            seconds.setdefault((profile, record["notebook"]), []).append(record["seconds"])
+            pair = (record["building_seconds"] + record["seconds"], record["seconds"])
+            seconds.setdefault((profile, record["notebook"]), []).append(pair)
     rows, on_github = [], bool(repository and badge(repository, ""))
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         about = nbformat.read(path, as_version=4).metadata["study"]
-        times = [seconds.get((profile, path.stem)) for profile in ("mini", "minilm")]
-        minutes = " / ".join(f"{min(t) / 60:.1f} to {max(t) / 60:.1f}" if t else "–" for t in times)
+        minutes = " / ".join(_minutes(seconds.get((profile, path.stem), [])) for profile in ("mini", "minilm"))
         row = [f"[{path.stem}](notebooks/{path.name})", about["question"], minutes, about["writes"]]
         rows.append(row + ([badge(repository, path.name)] if on_github else []))
     head = [
         "notebook",
         "question",
-        "minutes of the recorded runs, models built or found, `mini` / `minilm`",
+        "minutes from an empty store (models there), `mini` / `minilm`",
         "writes",
     ] + ["Colab"] * on_github
     lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
     return "\n".join([BEGIN, "", *lines, "", END])
+
+
+def _minutes(runs: list[tuple[float, float]]) -> str:
+    """Say how long a notebook's recorded runs took: the range over tasks and seeds, alone and with models there."""
+    if not runs:
+        return "–"
+
+    def span(times: Sequence[float]) -> str:
+        low, high = (f"{value / 60:.1f}" if value < 600 else f"{value / 60:.0f}" for value in (min(times), max(times)))
+        return low if low == high else f"{low} to {high}"
+
+    alone, models_there = zip(*runs, strict=True)
+    return f"{span(alone)} ({span(models_there)})"
 
 
 def _update_notebooks_block(root: Path, *, check: bool) -> list[str]:

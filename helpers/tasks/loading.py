@@ -15,7 +15,7 @@ from helpers.environment import InputError
 from helpers.tasks.glue import NLI, TASKS, Task
 from helpers.tasks.parquet import STRINGS, read_parquet, read_split
 
-__all__ = ["TaskData", "Text", "encode", "fetch", "load", "load_text"]
+__all__ = ["TaskData", "Text", "encode", "fetch", "load", "load_nli", "load_text"]
 
 HELDOUT_SHARE = 10  # one row in ten of train is held out, for every choice that is not the final score
 

@@ -1,7 +1,7 @@
 """Train and apply models: fine-tuning and pretraining on one resumable loop."""
 
 from helpers.training.fine_tuning import fine_tune, logits_of, read_curve, task_loss, write_curve
-from helpers.training.loop import Batch, LengthBuckets, Training, collate, fit
+from helpers.training.loop import Batch, LengthBuckets, Training, collate, fit, sum_of_parts
 from helpers.training.pretraining import pretrain
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "logits_of",
     "pretrain",
     "read_curve",
+    "sum_of_parts",
     "task_loss",
     "write_curve",
 ]

@@ -20,7 +20,7 @@ from transformers.trainer_callback import PrinterCallback
 from helpers.artifacts.store import CHECKPOINTS
 from helpers.environment import RunError, quiet, set_seed
 
-__all__ = ["Batch", "LengthBuckets", "Training", "collate", "fit"]
+__all__ = ["Batch", "LengthBuckets", "Loss", "Training", "collate", "fit", "sum_of_parts"]
 
 Batch = dict[str, Tensor]
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, dict[str, Tensor]]]
@@ -73,6 +73,12 @@ def collate(rows: Sequence[Mapping[str, list[int]]], *, length: int | None = Non
     if "labels" in rows[0]:
         batch["labels"] = torch.tensor([row["labels"] for row in rows])
     return batch
+
+
+def sum_of_parts(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """A loss for `fit` of a module whose `forward` returns the parts of the loss by name."""
+    parts = model(**batch)
+    return sum(parts.values()), parts
 
 
 def fit(

@@ -20,9 +20,17 @@ from transformers import BertTokenizer
 from helpers import models, tasks
 from helpers.artifacts import step
 from helpers.training.fine_tuning import write_curve
-from helpers.training.loop import Batch, Training, fit
+from helpers.training.loop import Batch, Loss, Training, fit
 
-__all__ = ["mask_tokens", "masked_language_loss", "next_sentence_loss", "pairs", "pretrain", "train_tokenizer"]
+__all__ = [
+    "mask_tokens",
+    "masked_language_loss",
+    "next_sentence_loss",
+    "pairs",
+    "pretrain",
+    "pretraining_loss",
+    "train_tokenizer",
+]
 
 UNRELATED_SHARE = 0.2  # of the lines with two sentences get another line's second one
 IGNORED = -100
@@ -113,6 +121,30 @@ def next_sentence_loss(model: nn.Module, hidden: Tensor, labels: Tensor) -> Tens
     return total / asked.sum().clamp(min=1)
 
 
+def pretraining_loss(words: BertTokenizer, *, masked_share: float, precision: str) -> Loss:
+    """Return the loss for `fit` of a BERT with both pretraining heads: masked words plus next sentence, each a part."""
+    never = torch.tensor([words.pad_token_id, words.cls_token_id, words.sep_token_id])
+
+    def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        where = batch["input_ids"].device
+        # masked here and not in a collator: a resumed run then draws the same masks
+        special = torch.isin(batch["input_ids"], never.to(where))
+        tokens, labels = mask_tokens(
+            batch["input_ids"], special, share=masked_share, mask_id=words.mask_token_id, vocabulary_size=len(words)
+        )
+        inputs = {name: value for name, value in batch.items() if name != "labels"} | {"input_ids": tokens}
+        # Trainer's half precision covers the model's own forward pass, which is not called here
+        with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):
+            hidden = model.bert(**inputs).last_hidden_state
+            parts = {
+                "masked": masked_language_loss(model, hidden, labels),
+                "next_sentence": next_sentence_loss(model, hidden, batch["labels"]),
+            }
+        return sum(parts.values()), parts
+
+    return loss
+
+
 @step(version=2)
 def pretrain(
     folder: Path,
@@ -130,22 +162,7 @@ def pretrain(
     words = train_tokenizer(lines, vocabulary_size=vocabulary_size, folder=folder)
     rows = _tokens(words, *pairs(lines, seed=training.seed), max_length=max_length)
     model = models.language_model({**shape, "vocab_size": len(words)}, seed=training.seed)
-    never = torch.tensor([words.pad_token_id, words.cls_token_id, words.sep_token_id])
-
-    def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        # masked here and not in a collator: a resumed run then draws the same masks
-        special = torch.isin(batch["input_ids"], never.to(batch["input_ids"].device))
-        tokens, labels = mask_tokens(
-            batch["input_ids"], special, share=masked_share, mask_id=words.mask_token_id, vocabulary_size=len(words)
-        )
-        inputs = {name: value for name, value in batch.items() if name != "labels"} | {"input_ids": tokens}
-        hidden = model.bert(**inputs).last_hidden_state
-        parts = {
-            "masked": masked_language_loss(model, hidden, labels),
-            "next_sentence": next_sentence_loss(model, hidden, batch["labels"]),
-        }
-        return sum(parts.values()), parts
-
+    loss = pretraining_loss(words, masked_share=masked_share, precision=training.precision)
     curve = fit(model, rows, loss=loss, training=training, folder=folder, max_steps=steps)
     write_curve(folder, curve)
     models.save(model, words, folder)
