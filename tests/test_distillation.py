@@ -15,7 +15,6 @@ from torch import nn
 from transformers import BertForSequenceClassification
 
 from helpers import models, training
-from helpers.compress import distillation
 from helpers.compress.distillation import (
     IntermediateLoss,
     PredictionLoss,

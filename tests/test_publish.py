@@ -18,7 +18,7 @@ import throwaway
 from hypothesis import given
 from hypothesis import strategies as some
 
-from helpers import records
+from helpers import profiles, records
 from helpers.environment import InputError
 from helpers.report import numbers
 from helpers.study.publish import BADGE, address, badge, colab_source, notebooks_block, publish, with_address
@@ -397,6 +397,17 @@ def test_no_record_at_all(house: Path) -> None:
 def test_everything_generated_here_is_up_to_date() -> None:
     stale = publish(ROOT, check=True)
     assert stale == [], "run `make report`"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "results").glob("*/records/*.json")), ids=lambda path: path.stem)
+def test_a_published_record_is_of_its_profile_as_it_is_now(path: Path) -> None:
+    """Changed settings make a new run; otherwise tables would show what nobody can make again."""
+    record = records.read(path)
+    recipe = vars(profiles.load(record["profile"], task=record["task"], seed=record["seed"]))
+    places = ("data", "text", "nli")  # a folder stands for the hub's data set
+    now = {name: value for name, value in recipe.items() if name not in places}
+    assert {name: record["parameters"][name] for name in now} == now
+    assert record["code"]["clean"], "made from a commit, not from a changed tree"
 
 
 def test_headline_numbers_here_have_their_records() -> None:
