@@ -199,6 +199,19 @@ def test_each_task_has_its_own_value(house: Path, monkeypatch: pytest.MonkeyPatc
     assert found == {"cola": 3.0, "sst2": 1.5}
 
 
+def test_another_value_in_the_profile_makes_another_run(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = house / "params"
+    params.mkdir()
+    monkeypatch.setattr(profiles, "PARAMS", params)
+    shipped = (Path(grid.__file__).parents[2] / "notebooks" / "params" / "mini.yaml").read_text(encoding="utf-8")
+    found = []
+    for epochs in (3, 5):
+        values = yaml.safe_load(shipped) | {"teacher_epochs": epochs}  # which no notebook here declares
+        (params / "mini.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+        found += [job.state for job in plan(notebooks=["01"])]
+    assert found[0] != found[1]
+
+
 def test_a_given_value_goes_to_its_parameter_or_to_overrides() -> None:
     (job,) = plan(notebooks=["01"], parameters={"temperature": 4.0, "batch_size": 8, "pruning_amounts": [0.2]})
     assert job.values["temperature"] == 4.0

@@ -79,7 +79,9 @@ def plan(
                     fingerprints[task] = _check_input(recipe)
                 own = {name: getattr(recipe, name) for name in declared if name in profiles.FIELDS}
                 values |= own | ({"overrides": rest} if "overrides" in declared else {})
-            state = digest([code, values, helpers_digest, fingerprints.get(task), per_task or time.time()])
+            # all of the recipe: what a notebook does not declare still makes the models that it measures
+            settings = vars(recipe) if recipe else time.time()
+            state = digest([code, values, settings, helpers_digest, fingerprints.get(task)])
             threads = (
                 recipe.threads if recipe and not about.get("alone") else max(1, getattr(recipe, "latency_threads", 1))
             )
