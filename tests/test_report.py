@@ -323,7 +323,7 @@ def test_headline_prefers_minilm_and_names_existing_records(one, three, tmp_path
     values = [_arm(three, "01", "stsb", "student", seed)["scores"]["pearson"]["value"] for seed in (0, 1, 2)]
     assert numbers["minilm_student_stsb"]["value"] == pytest.approx(np.mean(values), abs=6e-5)
     assert numbers["minilm_student_stsb"]["unit"] == "pearson"
-    assert len([name for name in numbers if name.startswith("minilm_")]) == 15
+    assert len([name for name in numbers if name.startswith("minilm_")]) == 25
     for entry in numbers.values():
         assert entry["records"] and all((tmp_path / path).is_file() for path in entry["records"])
         assert all("/minilm/" in path for path in entry["records"])
@@ -440,3 +440,18 @@ def test_times_taken_on_the_processor_do_not_name_the_accelerator(three) -> None
     assert "NVIDIA" not in summary.machine(record)
     record["latency_setup"]["device"] = "cuda"
     assert summary.machine(record).startswith("NVIDIA X")
+
+
+def test_the_readme_says_when_a_student_is_at_its_floor(three, tmp_path) -> None:
+    some = copy.deepcopy([record for record in three if record["task"] in ("rte", "sst2")])
+    for record in some:
+        for arm in record["arms"]:
+            if record["task"] == "rte" and arm["arm"] == "student":
+                arm["scores"]["accuracy"]["value"] = record["floor"] - 0.01
+    (tmp_path / "figures").mkdir()
+    block = report.readme_block(_store(some, tmp_path / "results"))
+    said = re.search(r"scores (RTE .*?\)); (SST-2 .*?\))\.", block)
+    assert re.match(
+        r"RTE 0\.\d+, no better than its floor of 0\.\d+ \(the teacher 0\.\d+, the same model without", said[1]
+    )
+    assert re.match(r"SST-2 0\.\d+ \(the teacher 0\.\d+, the same model without a teacher 0\.\d+, in int8 0", said[2])

@@ -44,7 +44,8 @@ def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
 
     Sizes in MB (10**6 bytes) of a loadable file. Latency factors: median over tasks (and seeds) of the
     pair-by-pair speed-up over BERT-base's shape at batch 32 and true lengths. Both from `minilm` if it has
-    them, else from `mini`. Scores: mean over seeds of the main metric, on real data (`minilm`).
+    them, else from `mini`. Scores: mean over seeds of the main metric, and the floor, on real data
+    (`minilm`).
     Raises InputError when there is no record at all.
     """
     found = profiles(results_folder)
@@ -62,7 +63,11 @@ def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
     some = found.get("minilm", [])
     for task in summary.tasks_of(some, all_of_report=False):
         metric = summary.metrics_of(some, task)[0]
-        for arm in ("teacher", "student", "int8"):
+        floor = summary.floor(some, task)
+        if floor is not None:
+            of_task = [(record, floor) for record in some if record["task"] == task and record["floor"] is not None]
+            _put(numbers, f"minilm_floor_{task}", metric, 4, of_task, root)
+        for arm in ("teacher", "control", "student", "int8"):
             score = summary.score(some, task, arm)
             if score is not None:
                 scored = [(r, score.value) for r, one in summary.arms_of(some, arm, task=task) if one["scores"]]

@@ -107,14 +107,26 @@ def _sentences(numbers: Mapping[str, Mapping[str, Any]], tasks: list[str], *, ge
         if "latency_factor_int8" in value:
             text += f", with int8 {value['latency_factor_int8']:.1f} times"
         said.append(f"{text} (median over tasks, measured in the same run).")
-    scores = []
-    for task in tasks:
-        names = [f"minilm_{arm}_{task}" for arm in ("student", "teacher", "int8")]
-        if names[0] in value and names[1] in value:
-            int8 = f", in int8 {value[names[2]]:.3f}" if names[2] in value else ""
-            scores.append(f"{task_label(task)} {value[names[0]]:.3f}{int8} (teacher {value[names[1]]:.3f})")
+    scores = [_task_sentence(task, value) for task in tasks if {f"minilm_{a}_{task}" for a in _BOTH} <= value.keys()]
     if scores:
-        said.append(f"On real GLUE the distilled student of profile `minilm` scores {'; '.join(scores)}.")
+        said.append(f"On real GLUE, profile `minilm`, the distilled student scores {'; '.join(scores)}.")
     if generated:
         said.append("The scores below are about small generated tasks, not about GLUE.")
     return " ".join(said)
+
+
+_BOTH = ("student", "teacher")
+
+
+def _task_sentence(task: str, value: Mapping[str, float]) -> str:
+    """Say a student's score beside its teacher's, and what else is known of it."""
+    student, teacher, control, int8, floor = (
+        value.get(f"minilm_{name}_{task}") for name in (*_BOTH, "control", "int8", "floor")
+    )
+    beside = [f"the teacher {teacher:.3f}"]
+    if control is not None:
+        beside.append(f"the same model without a teacher {control:.3f}")
+    if int8 is not None:
+        beside.append(f"in int8 {int8:.3f}")
+    lost = f", no better than its floor of {floor:.3f}" if floor is not None and student <= floor else ""
+    return f"{task_label(task)} {student:.3f}{lost} ({', '.join(beside)})"
