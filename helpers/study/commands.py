@@ -113,8 +113,12 @@ def _run(given: argparse.Namespace) -> int:
 def _show(profile: str) -> None:
     """Print Table 1, Table 2 and where everything is."""
     some = read_all(results_folder(profile))
-    for title, make in (("Table 1: size and score", report.table1), ("Table 2: seconds", report.table2)):
-        print(f"\n{title}\n\n{report.markdown(make(some))}")
+    tables = (
+        ("Table 1: size and score", report.table1, "teacher"),
+        ("Table 2: seconds", report.table2, "bert_base_shape"),
+    )
+    for title, make, baseline in tables:
+        print(f"\n{title}\n\n{report.markdown(make(some), baseline=baseline)}")
     for kind in ("results", "figures"):
         print(
             f"\n{kind}/{profile}: " + ", ".join(p.name for p in _files(profiles.ROOT / kind / profile)),
