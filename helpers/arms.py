@@ -211,7 +211,7 @@ def record(
             "parameters": {name: _portable(value) for name, value in parameters.items()},
             "data": _data(chain),
             "models": published or [built],
-            "code": environment.git_state(profiles.ROOT, ignore=["results", "figures"]),
+            "code": environment.git_state(profiles.ROOT, ignore=["results", "figures", "README.md"]),
             "environment": environment.describe(),
             "metrics": list(scores.TASK_METRICS[recipe.task]),
             "floor": floor(chain),
