@@ -287,3 +287,21 @@ def test_a_killed_runner_leaves_no_note(house: Path, monkeypatch: pytest.MonkeyP
     assert grid.execute(job).startswith("its process was killed")
     assert not job.note.exists()
     assert not job.done()
+
+
+def test_a_kernel_that_never_began_is_started_once_more(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    throwaway.write(house / "notebooks", "01_first", "1 + 1")
+    (job,) = grid.plan("mini", tasks=["sst2"], notebooks=["01"])[0]
+    run, calls = subprocess.run, []
+    lost = subprocess.CompletedProcess([], 1, "", "RuntimeError: Kernel died before replying to kernel_info\n")
+
+    def first_lost(*arguments: object, **options: object) -> subprocess.CompletedProcess:
+        calls.append(arguments)
+        return lost if len(calls) == 1 else run(*arguments, **options)
+
+    monkeypatch.setattr(grid.execute.__globals__["subprocess"], "run", first_lost)
+    assert grid.execute(job) == ""
+    assert len(calls) == 2
+    monkeypatch.setattr(grid.execute.__globals__["subprocess"], "run", lambda *_, **__: calls.append(1) or lost)
+    assert "Kernel died before replying" in grid.execute(job)
+    assert len(calls) == 4, "not forever"

@@ -97,7 +97,11 @@ def _papermill(job: Job) -> str:
     surroundings |= {"OMP_NUM_THREADS": str(job.threads), "STUDY_PROGRESS": "0", "TOKENIZERS_PARALLELISM": "false"}
     surroundings["STUDY_ARTIFACTS"] = str(default_folder())  # a relative one would be another folder there
     began = time.monotonic()
-    process = subprocess.run(command, capture_output=True, text=True, env=surroundings, check=False)
+    for _ in range(2):
+        process = subprocess.run(command, capture_output=True, text=True, env=surroundings, check=False)
+        # two kernels that start at the same moment may choose the same port; one of them then never begins
+        if "Kernel died before replying to kernel_info" not in process.stderr:
+            break
     if process.returncode:
         return _reason(job, process)
     note = {"state": job.state, "seconds": round(time.monotonic() - began, 1), "record": _record_digest(job)}
