@@ -5,11 +5,10 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from IPython.display import Code, Markdown, display
+from IPython.display import Code, Image, Markdown, display
 
 from helpers import environment, profiles, scores
 
@@ -90,11 +89,11 @@ def speed_table(arms: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def published(name: str, *, profile: str = "minilm") -> None:
     """Show a committed table (`table1`) or figure (`figure1.png`) of the run on real data, or say there is none."""
-    if name.endswith(".png"):
-        path = profiles.ROOT / "figures" / profile / name
-        shown = f"![{Path(name).stem} of the {profile} profile](../figures/{profile}/{name})"
+    is_figure = name.endswith(".png")
+    path = profiles.ROOT / ("figures" if is_figure else "results") / profile / (name if is_figure else f"{name}.md")
+    if not path.exists():
+        display(Markdown(f"*No `{profile}` run has been published yet: `make study PROFILE={profile}` makes one.*"))
+    elif is_figure:  # the picture itself: a link would lead out of the folder that JupyterLab or Colab serves
+        display(Image(data=path.read_bytes(), width=700, alt=f"{path.stem} of the {profile} profile"))
     else:
-        path = profiles.ROOT / "results" / profile / f"{name}.md"
-        shown = path.read_text(encoding="utf-8") if path.exists() else ""
-    missing = f"*No `{profile}` run has been published yet: `make study PROFILE={profile}` makes one.*"
-    display(Markdown(shown if path.exists() else missing))
+        display(Markdown(path.read_text(encoding="utf-8")))
