@@ -13,7 +13,8 @@ from torch import nn
 from helpers import environment, latency, models, profiles, records, scores, storage, tasks
 from helpers.artifacts import Node, default_folder
 from helpers.compress import pruning, quantization
-from helpers.compress.chain import Chain, Step
+from helpers.compress.chain import Chain
+from helpers.compress.steps import Step
 from helpers.labels import ARMS
 
 __all__ = ["floor", "measure", "record", "records_folder", "results_folder", "rows", "shape", "shapes", "speed"]

@@ -4,7 +4,8 @@ import importlib.metadata
 import platform
 import random
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ __all__ = [
     "quiet",
     "set_seed",
     "set_threads",
+    "threads",
 ]
 
 # The flags that decide how fast int8 and bf16 matrix products are: the usual spelling -> torch's.
@@ -81,6 +83,17 @@ def set_threads(n: int) -> None:
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise InputError(f"The number of threads is {n!r}: give a whole number from 1 on.")
     torch.set_num_threads(n)
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Let torch use `n` threads inside the block, and as many as before after it. Raises InputError as above."""
+    before = torch.get_num_threads()
+    set_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def set_seed(seed: int) -> None:

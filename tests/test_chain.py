@@ -15,7 +15,8 @@ from transformers import BertForSequenceClassification
 from helpers import hub, mini_glue, models, profiles, scores, tasks, training
 from helpers.artifacts import Store, node
 from helpers.compress import pruning, quantization
-from helpers.compress.chain import REPORTED_RANGE, Chain, apply, bring
+from helpers.compress.chain import REPORTED_RANGE, Chain
+from helpers.compress.steps import apply, bring
 from helpers.environment import InputError, RunError
 
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}

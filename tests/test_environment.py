@@ -1,5 +1,6 @@
 """The machine's description, seeds, threads, precision and the state of the repository."""
 
+import contextlib
 import importlib.metadata
 import json
 import platform
@@ -111,6 +112,15 @@ def test_threads_are_set():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_threads_inside_a_block_end_with_it():
+    before = torch.get_num_threads()
+    for failing in (False, True):
+        with contextlib.suppress(ZeroDivisionError), environment.threads(before + 1):
+            assert torch.get_num_threads() == before + 1
+            1 / (0 if failing else 1)
+        assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("threads", [0, -2, 1.0, True, None])

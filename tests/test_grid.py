@@ -20,7 +20,7 @@ from hypothesis import strategies as some
 
 from helpers import labels, profiles, tasks
 from helpers.environment import InputError, RunError
-from helpers.study import grid, jobs
+from helpers.study import grid, jobs, planning
 from helpers.study.jobs import Job
 from tests import published
 
@@ -34,13 +34,13 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def plan(**given: object) -> list[Job]:
-    return grid.plan("mini", **({"tasks": ["sst2"]} | given))[0]
+    return planning.plan("mini", **({"tasks": ["sst2"]} | given))[0]
 
 
 def refused(**given: object) -> str:
     profile = given.pop("profile", "mini")
     with pytest.raises(InputError) as caught:
-        grid.plan(profile, **given)
+        planning.plan(profile, **given)
     message = str(caught.value)
     assert "\n" not in message
     assert message.endswith(".")
@@ -121,13 +121,13 @@ def test_input_that_is_not_there(house: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, house: Path) -> None:
-    monkeypatch.setattr(grid.shutil, "disk_usage", lambda path: Usage(2e9, 1.5e9, 0.5e9))
+    monkeypatch.setattr(planning.shutil, "disk_usage", lambda path: Usage(2e9, 1.5e9, 0.5e9))
     with pytest.raises(RunError) as caught:
         plan()
     assert str(caught.value) == (
         f"{house} has 0.5 GB free, this profile wants 1 GB; free some space or set STUDY_ARTIFACTS to another folder."
     )
-    monkeypatch.setattr(grid.shutil, "disk_usage", lambda path: Usage(9e9, 0, 9e9))
+    monkeypatch.setattr(planning.shutil, "disk_usage", lambda path: Usage(9e9, 0, 9e9))
     assert plan()
 
 
@@ -190,8 +190,8 @@ def test_values_are_the_profile_s_per_task() -> None:
 def test_each_task_has_its_own_value(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = house / "params"
     params.mkdir()
-    monkeypatch.setattr(profiles, "PARAMS", params)
-    shipped = Path(grid.__file__).parents[2] / "notebooks" / "params" / "mini.yaml"
+    monkeypatch.setattr(profiles.files, "PARAMS", params)
+    shipped = Path(planning.__file__).parents[2] / "notebooks" / "params" / "mini.yaml"
     values = yaml.safe_load(shipped.read_text(encoding="utf-8")) | {"temperature": 1.5}
     values |= {"tasks": {"cola": {"temperature": 3.0}}}
     (params / "mini.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
@@ -202,8 +202,8 @@ def test_each_task_has_its_own_value(house: Path, monkeypatch: pytest.MonkeyPatc
 def test_another_value_in_the_profile_makes_another_run(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = house / "params"
     params.mkdir()
-    monkeypatch.setattr(profiles, "PARAMS", params)
-    shipped = (Path(grid.__file__).parents[2] / "notebooks" / "params" / "mini.yaml").read_text(encoding="utf-8")
+    monkeypatch.setattr(profiles.files, "PARAMS", params)
+    shipped = (Path(planning.__file__).parents[2] / "notebooks" / "params" / "mini.yaml").read_text(encoding="utf-8")
     found = []
     for epochs in (3, 5):
         values = yaml.safe_load(shipped) | {"teacher_epochs": epochs}  # which no notebook here declares
@@ -278,12 +278,12 @@ def test_a_task_named_twice_runs_once() -> None:
 
 
 def test_the_profile_s_own_grid() -> None:
-    found, workers = grid.plan("mini")
+    found, workers = planning.plan("mini")
     usual = profiles.settings("mini")["study"]
     assert [job.task for job in found] == 2 * usual["tasks"]
     assert {job.seed for job in found} == set(usual["seeds"])
     assert workers == usual["workers"]
-    assert grid.plan("mini", workers=3)[1] == 3
+    assert planning.plan("mini", workers=3)[1] == 3
 
 
 def test_notebooks_that_measure_time_have_the_threads_for_it(house: Path) -> None:
@@ -322,7 +322,7 @@ def test_parameters_and_seeds_make_other_runs() -> None:
 
 
 def test_changed_helpers_make_other_runs(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grid, "HELPERS", house / "helpers")
+    monkeypatch.setattr(planning, "HELPERS", house / "helpers")
     (house / "helpers" / "compress").mkdir(parents=True)
     files = [house / "helpers" / name for name in ("__init__.py", "scores.py", "compress/__init__.py")]
     for file in files:

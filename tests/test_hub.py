@@ -17,7 +17,8 @@ import torch
 
 from helpers import artifacts, hub, models, profiles, scores, tasks
 from helpers.artifacts import Store, node
-from helpers.compress.chain import Chain, bring
+from helpers.compress.chain import Chain
+from helpers.compress.steps import bring
 from helpers.environment import InputError, RunError
 from tests import published
 
@@ -123,14 +124,14 @@ def test_the_command_checks_minilm(
 
     expected = _sha256(package / "model.safetensors")
     text = (
-        (profiles.PARAMS / "minilm.yaml")
+        (profiles.files.PARAMS / "minilm.yaml")
         .read_text()
         .replace(profiles.settings("minilm")["language_model_sha256"], expected)
     )
     own = package.parents[2] / "params"
     own.mkdir()
     (own / "minilm.yaml").write_text(text)
-    monkeypatch.setattr(profiles, "PARAMS", own)
+    monkeypatch.setattr(profiles.files, "PARAMS", own)
     assert hub.main([MINILM]) == 0
     assert capsys.readouterr().out == f"{MINILM} from package, revision none, sha256 {expected}\n"
 
@@ -319,6 +320,7 @@ def _paper(folder: Path, task: str, **changes: object) -> profiles.Recipe:
         "data": str(folder / "glue"),
         "teacher": str(folder / f"bert-base-uncased-{task}"),
         "student_start": str(folder / "TinyBERT_General_4L_312D"),
+        "student_shape": {"hidden_size": 8, "num_hidden_layers": 1},
         "max_length": 16,
         "intermediate_epochs": 1,
         "prediction_epochs": 1,
@@ -372,10 +374,9 @@ def test_teacher_and_student_with_different_vocabularies(repositories: Path, tmp
     chain = Chain(
         _paper(repositories, "sst2", student_start=str(tmp_path / "student")), store=Store(tmp_path / "store")
     )
-    for wanted in (chain.intermediate, chain.student):
-        with pytest.raises(InputError, match="Teacher and student have different vocabularies"):
-            chain.store.path(wanted)
-    assert not chain.store.has(chain.intermediate)
+    with pytest.raises(InputError, match="bert-base-uncased-sst2, student have different vocabularies"):
+        _ = chain.teacher
+    assert not chain.store.manifests(), "before anything is made"
 
 
 def test_a_teacher_of_another_task_is_refused_before_training(repositories: Path, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ study: {tasks: [rte, sst2], seeds: [0, 1], workers: 2, disk_gb: 1}
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Write the profile `own`, with a text of PROFILE replaced; nothing else is there."""
-    monkeypatch.setattr(profiles, "PARAMS", tmp_path)
+    monkeypatch.setattr(profiles.files, "PARAMS", tmp_path)
 
     def write(old: str = "", new: str = "", *, text: str = PROFILE) -> None:
         assert old in text
@@ -256,7 +256,7 @@ def test_shapes_take_shares_and_whole_sizes(shares: dict[str, float]) -> None:
     recipe = profiles.load("mini", task="rte", student_shape=shape, language_model_shape=shape)
     assert recipe.student_shape == recipe.language_model_shape == shape
     # what is known of a shape is what the library knows: a name of ours alone would be taken without a word
-    assert set(profiles.SHAPE) <= set(BertConfig().to_dict())
+    assert set(profiles.checks.SHAPE) <= set(BertConfig().to_dict())
     config = BertConfig(**shape)
     assert all(getattr(config, name) == value for name, value in shape.items())
 

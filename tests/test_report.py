@@ -413,8 +413,9 @@ def test_a_readme_without_both_marks_is_refused(one, tmp_path, text):
 
 
 def test_a_missing_readme_is_a_sentence(one, tmp_path):
-    with pytest.raises(InputError, match="no README at"):
-        report.update_readme(tmp_path / "README.md", tmp_path)
+    results = _store(one[:1], tmp_path / "results")
+    with pytest.raises(InputError, match=r"no file at .*README.md"):
+        report.update_readme(tmp_path / "README.md", results)
 
 
 @pytest.mark.parametrize("module", [cells, labels, records, style])

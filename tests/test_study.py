@@ -17,7 +17,7 @@ import throwaway
 
 from helpers import artifacts, profiles, records
 from helpers.artifacts import Store
-from helpers.study import commands, grid
+from helpers.study import commands, grid, planning
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -80,7 +80,7 @@ def test_a_grid_without_notebooks(house: Path, capsys: pytest.CaptureFixture) ->
 
 
 def test_a_full_disk_is_a_failed_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.setattr(grid.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))
+    monkeypatch.setattr(planning.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))
     assert commands.main(["run"]) == 1
     assert "free some space or set STUDY_ARTIFACTS to another folder." in line(capsys)
 
@@ -165,7 +165,7 @@ def test_a_study_of_throwaway_notebooks(house: Path, capfd: pytest.CaptureFixtur
     executed = nbformat.read(runs / "01_first.sst2.seed3.ipynb", as_version=4)
     assert all(cell.execution_count for cell in executed.cells if cell.cell_type == "code")
     # the same command runs what failed, and only that
-    jobs, _ = grid.plan(
+    jobs, _ = planning.plan(
         "mini", tasks=["cola", "rte", "sst2"], seeds=[3], parameters={"temperature": 2.5, "batch_size": 8}
     )
     assert [str(job) for job in jobs if job.done()] == ["01_first sst2 seed 3", "03_second sst2 seed 3"]
@@ -281,7 +281,7 @@ def test_report_writes_and_checks(house: Path, capsys: pytest.CaptureFixture) ->
 
 def test_a_killed_runner_leaves_no_note(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Papermill itself killed: said so, and the run counts as not done."""
-    (job,), _ = grid.plan("mini", tasks=["sst2"])
+    (job,), _ = planning.plan("mini", tasks=["sst2"])
     ended = subprocess.CompletedProcess([], -signal.SIGKILL, "", "Input Notebook:  01_first.ipynb\n")
     monkeypatch.setattr(grid.execute.__globals__["subprocess"], "run", lambda *_, **__: ended)
     assert grid.execute(job).startswith("its process was killed")
@@ -291,7 +291,7 @@ def test_a_killed_runner_leaves_no_note(house: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_kernel_that_never_began_is_started_once_more(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     throwaway.write(house / "notebooks", "01_first", "1 + 1")
-    (job,) = grid.plan("mini", tasks=["sst2"], notebooks=["01"])[0]
+    (job,) = planning.plan("mini", tasks=["sst2"], notebooks=["01"])[0]
     run, calls = subprocess.run, []
     lost = subprocess.CompletedProcess([], 1, "", "RuntimeError: Kernel died before replying to kernel_info\n")
 

@@ -1,1 +1,1 @@
-"""One module per compression method, and `chain`, which puts them in order."""
+"""One module per compression method; `steps` shared by all, `chain` that puts them in order, `checks` that they fit."""

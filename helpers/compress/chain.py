@@ -3,73 +3,25 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
-from transformers import BertConfig
 
 from helpers import hub, models, scores, tasks
-from helpers.artifacts import Node, Store, node, step
-from helpers.compress import distillation, pruning, quantization
+from helpers.artifacts import Node, Store, node
+from helpers.compress import distillation, pruning
+from helpers.compress.checks import check_shapes
+from helpers.compress.steps import Step, apply, bring, predict
 from helpers.environment import InputError, device, precision
 from helpers.profiles import Recipe
-from helpers.training import Training, fine_tune, logits_of
+from helpers.training import Training, fine_tune
 from helpers.training.pretraining import pretrain
 
-__all__ = ["REPORTED_RANGE", "Chain", "apply", "bring", "predict"]
+__all__ = ["REPORTED_RANGE", "Chain"]
 
-# Steps that take seconds are applied when a model is used; the others are stored as artifacts.
-Step = tuple[str, float] | tuple[str]
-REPORTED_RANGE = (0.1, 0.2, 0.3, 0.4)
-
-
-def apply(model: nn.Module, steps: Sequence[Step]) -> nn.Module:
-    """Apply quick steps in order to a copy of a model: `("prune", amount)`, `("int8",)`.
-
-    Raises `InputError` for an unknown step, or one that cannot follow what came before.
-    """
-    for name, *values in steps:
-        if quantization.quantized_layers(model):
-            raise InputError(f"Step {name!r} cannot follow int8: the weights are no longer floats; put it before.")
-        if name == "prune":
-            model = pruning.prune(model, *values)
-        elif name == "int8":
-            model = quantization.quantize(model)
-        else:
-            raise InputError(f"There is no step {name!r}; quick steps are prune and int8.")
-    return model
-
-
-@step(version=1)
-def bring(folder: Path, *, source: hub.Source, task: str | None = None, head: bool = False, seed: int = 0) -> None:
-    """Copy a published checkpoint into the store: its encoder alone, or with `task` as that task's classifier.
-
-    The classifier has the checkpoint's own head, its outputs in the task's order, or with `head=False` a new one.
-    """
-    checkpoint = models.read(source.folder)
-    if task is None:
-        model = models.encoder(checkpoint, seed=seed)
-    else:
-        known = tasks.TASKS[task]
-        model = models.classifier(checkpoint, outputs=known.outputs, seed=seed, labels=known.labels, head=head)
-    models.save(model, models.tokenizer(source.folder), folder)
-
-
-@step(version=1)
-def predict(
-    folder: Path, *, model: Path, steps: Sequence[Step], data: tasks.TaskData, split: str, max_length: int, on: str
-) -> None:
-    """Store the float32 logits (n, C) of a model, after quick steps, on a split.
-
-    `on` is the kind of device; for int8, whose kernels exist on CPUs only, the quantized engine with it ("cpu/x86").
-    """
-    changed = apply(models.load(model), steps)
-    rows = tasks.encode(getattr(data, split), data.task, models.tokenizer(model), max_length=max_length)
-    np.save(folder / "logits.npy", logits_of(changed, rows, on=torch.device(on.partition("/")[0])))
+REPORTED_RANGE = (0.1, 0.2, 0.3, 0.4)  # the report's pruning amounts above zero
 
 
 class Chain:
@@ -110,60 +62,20 @@ class Chain:
 
     @functools.cached_property
     def sources(self) -> dict[str, hub.Source]:
-        """Published checkpoints in use, by role, located and checked but not yet loaded."""
+        """Published checkpoints in use, by role, located but not yet loaded; all parts are known to fit together.
+
+        Raises `InputError` for parts that do not fit, `RunError` for a hub out of reach.
+        """
         recipe = self.recipe
         wanted = {"teacher": recipe.teacher, "student": recipe.student_start}
         published = {role: name for role, name in wanted.items() if name not in ("fine-tuned", "random", "embeddings")}
         if len(published) < 2 and recipe.language_model != "built":
             published["language_model"] = recipe.language_model
         checks = {"language_model": recipe.language_model_sha256}
-        return {role: hub.locate(name, sha256=checks.get(role)) for role, name in published.items()}
-
-    def check_shapes(self) -> None:
-        """Compare what will be teacher and student before anything is trained.
-
-        Raises `InputError` where the layer map does not fit, heads or widths do not allow what is to be copied, rows
-        may be longer than a model reads, or a published student has another shape than the recipe says.
-        """
-        recipe = self.recipe
-        teacher = self._config(("teacher", "language_model"), recipe.language_model_shape)
-        student = self._config(("student",), recipe.student_shape)
-        models.layer_map(student.num_hidden_layers, teacher.num_hidden_layers, recipe.layer_map)
-        if student.num_attention_heads != teacher.num_attention_heads:
-            raise InputError(
-                f"The student has {student.num_attention_heads} attention heads, the teacher "
-                f"{teacher.num_attention_heads}; attention is compared head by head, so make them equal."
-            )
-        if recipe.student_start == "embeddings" and student.hidden_size > teacher.hidden_size:
-            raise InputError(
-                f"A student of width {student.hidden_size} cannot start from embeddings of width "
-                f"{teacher.hidden_size}; take student_start random."
-            )
-        made_here = "student" not in self.sources
-        if made_here and recipe.student_start == "embeddings" and student.type_vocab_size != teacher.type_vocab_size:
-            raise InputError(
-                f"student_shape has type_vocab_size {student.type_vocab_size}, the embeddings to start from have "
-                f"{teacher.type_vocab_size}; leave it out."
-            )
-        if made_here and "max_position_embeddings" in recipe.student_shape:
-            raise InputError("student_shape takes max_position_embeddings from the language model; leave it out.")
-        longest = teacher.max_position_embeddings
-        longest = longest if made_here else min(longest, student.max_position_embeddings)
-        if recipe.max_length > longest:
-            raise InputError(f"max_length is {recipe.max_length}, but a model here reads {longest} tokens; lower it.")
-        words = [models.tokenizer(source.folder).get_vocab() for source in self.sources.values()]
-        if any(each != words[0] for each in words):
-            names = ", ".join(source.name for source in self.sources.values())
-            raise InputError(f"{names} have different vocabularies; distillation compares them token by token.")
-        other = {k: getattr(student, k) for k, v in recipe.student_shape.items() if getattr(student, k) != v}
-        if other:
-            raise InputError(
-                f"student_shape says {recipe.student_shape}, but {recipe.student_start} has {other}; make both agree."
-            )
-
-    def _config(self, roles: Sequence[str], shape: Mapping[str, float]) -> BertConfig:
-        source = next((self.sources[role] for role in roles if role in self.sources), None)
-        return models.read_config(source.folder) if source else BertConfig(**shape)
+        found = {role: hub.locate(name, sha256=checks.get(role)) for role, name in published.items()}
+        # here, since every model asks for its sources: a wrong layer map must not show up after the teacher's hours
+        check_shapes(recipe, found)
+        return found
 
     @functools.cached_property
     def language_model(self) -> Node:

@@ -13,7 +13,8 @@ import psutil
 import torch
 from torch import nn
 
-from helpers.environment import InputError, load, set_threads
+from helpers.environment import InputError, load
+from helpers.environment import threads as pinned
 from helpers.latency.batches import FIELDS, Batch, Rows, balanced_orders, check_rows, pad, schedule, spread
 
 __all__ = ["measure", "peak_memory_mb"]
@@ -84,7 +85,7 @@ def measure(
     models = [arm.eval() for arm in arms.values()]
     first = list(arms).index(baseline)
     measured: dict[str, dict[str, Any]] = {name: {} for name in arms}
-    with _pinned(threads), torch.inference_mode():
+    with pinned(threads), _no_garbage_collection(), torch.inference_mode():
         for block, batches in known.items():
             if blocks is not None and block not in blocks:
                 continue
@@ -117,16 +118,14 @@ def peak_memory_mb() -> float:
 
 
 @contextmanager
-def _pinned(threads: int) -> Iterator[None]:
-    """Pin torch's threads and keep the garbage collector from running inside a timed pass; restore both."""
-    before, collecting = torch.get_num_threads(), gc.isenabled()
-    set_threads(threads)
+def _no_garbage_collection() -> Iterator[None]:
+    """Keep the garbage collector from running inside a timed pass."""
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
     try:
-        gc.collect()
-        gc.disable()
         yield
     finally:
-        torch.set_num_threads(before)
         if collecting:
             gc.enable()
 

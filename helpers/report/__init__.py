@@ -2,7 +2,7 @@
 
 from helpers.report.numbers import headline, profiles, render_headline, write_headline
 from helpers.report.tables import difference_table, latency_table, markdown, retention_table, table1, table2
-from helpers.report.writing import readme_block, render_tables, update_readme, write_tables
+from helpers.report.writing import readme_block, render_tables, replace_block, update_readme, write_tables
 
 __all__ = [
     "difference_table",
@@ -13,6 +13,7 @@ __all__ = [
     "readme_block",
     "render_headline",
     "render_tables",
+    "replace_block",
     "retention_table",
     "table1",
     "table2",

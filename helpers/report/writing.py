@@ -17,7 +17,7 @@ from helpers.report.numbers import headline, profiles
 from helpers.report.summary import Records
 from helpers.report.tables import difference_table, latency_table, markdown, retention_table, table1, table2
 
-__all__ = ["readme_block", "render_tables", "update_readme", "write_tables"]
+__all__ = ["readme_block", "render_tables", "replace_block", "update_readme", "write_tables"]
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 _TABLES = {  # file name: (function, the row that the others are compared with)
@@ -71,17 +71,25 @@ def update_readme(readme_path: str | Path, results_folder: str | Path, *, check:
 
     With `check` nothing is written. Raises InputError when the README or one of its two markers is missing.
     """
-    readme = Path(readme_path)
-    if not readme.is_file():
-        raise InputError(f"There is no README at {readme}: give the path of the file to update.")
-    text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    return replace_block(Path(readme_path), readme_block(results_folder), check=check)
+
+
+def replace_block(path: Path, block: str, *, check: bool = False) -> bool:
+    """Put a block, whose first and last lines are markers, where a file has these markers; tell whether it was there.
+
+    With `check` nothing is written. Raises InputError when the file or one of the two markers is missing.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no file at {path}: give the path of the one to update.")
+    first, last = block.splitlines()[0], block.splitlines()[-1]
+    text = path.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise InputError(f"{readme} lacks the lines {BEGIN} and {END}: put them, in this order, where results go.")
-    wanted = before + readme_block(results_folder) + after
+        raise InputError(f"{path} lacks the lines {first} and {last}: put them, in this order, where the block goes.")
+    wanted = before + block + after
     if wanted != text and not check:
-        records.write_text(readme, wanted)
+        records.write_text(path, wanted)
     return wanted == text
 
 

@@ -16,7 +16,7 @@ from helpers.arms import results_folder
 from helpers.artifacts import Store
 from helpers.environment import InputError, RunError
 from helpers.records import read_all
-from helpers.study import grid, jobs
+from helpers.study import grid, jobs, planning
 from helpers.study.publish import publish
 
 __all__ = ["main"]
@@ -88,7 +88,7 @@ def _run(given: argparse.Namespace) -> int:
         raise InputError(
             f"Seeds are whole numbers and parameters YAML values: {' '.join(str(error).split())}."
         ) from error
-    jobs, workers = grid.plan(
+    jobs, workers = planning.plan(
         given.profile,
         tasks=given.tasks,
         seeds=seeds,
@@ -149,7 +149,7 @@ def _report(given: argparse.Namespace) -> int:
 
 
 def _outputs(_: argparse.Namespace) -> int:
-    for notebook in sorted(grid.NOTEBOOKS.glob("*.ipynb")):
+    for notebook in sorted(planning.NOTEBOOKS.glob("*.ipynb")):
         jobs.refresh(notebook)
         print(f"{notebook.name}: outputs of its defaults stored", flush=True)
     return 0

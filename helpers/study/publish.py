@@ -41,7 +41,8 @@ def publish(root: Path, *, check: bool = False) -> list[str]:
                 records.write_text(path, text)
     if not report.update_readme(root / "README.md", results, check=check):
         stale.append("README.md")
-    stale += _update_notebooks_block(root, check=check)
+    if not report.replace_block(root / "README.md", notebooks_block(root), check=check):
+        stale.append("README.md (notebooks)")
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         book = nbformat.read(path, as_version=4)
         wanted = with_address(book, path.name, address(root))
@@ -175,16 +176,3 @@ def _minutes(runs: list[tuple[float, float]]) -> str:
 
     alone, models_there = zip(*runs, strict=True)
     return f"{span(alone)} ({span(models_there)})"
-
-
-def _update_notebooks_block(root: Path, *, check: bool) -> list[str]:
-    readme = root / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise InputError(f"README.md lacks the lines {BEGIN} and {END}: put them where the table of notebooks goes.")
-    wanted = before + notebooks_block(root) + after
-    if wanted != text and not check:
-        records.write_text(readme, wanted)
-    return ["README.md (notebooks)"] if wanted != text else []

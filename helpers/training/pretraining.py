@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from datasets import Dataset
 from tokenizers import BertWordPieceTokenizer
 from torch import Tensor, nn
 from transformers import BertTokenizer
 
-from helpers import models, tasks
+from helpers import environment, models, tasks
 from helpers.artifacts import step
 from helpers.training.fine_tuning import write_curve
 from helpers.training.loop import Batch, Loss, Training, fit
@@ -163,7 +164,9 @@ def pretrain(
     rows = _tokens(words, *pairs(lines, seed=training.seed), max_length=max_length)
     model = models.language_model({**shape, "vocab_size": len(words)}, seed=training.seed)
     loss = pretraining_loss(words, masked_share=masked_share, precision=training.precision)
-    curve = fit(model, rows, loss=loss, training=training, folder=folder, max_steps=steps)
+    # all that comes later waits for the language model, so it takes the cores of the other workers, too
+    with environment.threads(min(4, psutil.cpu_count() or 1)):  # a small model gains nothing from more
+        curve = fit(model, rows, loss=loss, training=training, folder=folder, max_steps=steps)
     write_curve(folder, curve)
     models.save(model, words, folder)
 

@@ -1,0 +1,65 @@
+"""Do the parts of a chain fit together? Told from configurations and vocabularies, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from transformers import BertConfig
+
+from helpers import hub, models
+from helpers.environment import InputError
+from helpers.profiles import Recipe
+
+__all__ = ["check_shapes"]
+
+
+def check_shapes(recipe: Recipe, sources: Mapping[str, hub.Source]) -> None:
+    """Compare what will be teacher and student, given the published checkpoints in use by role.
+
+    Raises `InputError` where the layer map does not fit, heads or widths do not allow what is to be copied, rows
+    may be longer than a model reads, or a published student has another shape than the recipe says.
+    """
+    teacher = _config(sources, ("teacher", "language_model"), recipe.language_model_shape)
+    student = _config(sources, ("student",), recipe.student_shape)
+    models.layer_map(student.num_hidden_layers, teacher.num_hidden_layers, recipe.layer_map)
+    _check_student(recipe, teacher, student, made_here="student" not in sources)
+    longest = teacher.max_position_embeddings
+    if "student" in sources:
+        longest = min(longest, student.max_position_embeddings)
+    if recipe.max_length > longest:
+        raise InputError(f"max_length is {recipe.max_length}, but a model here reads {longest} tokens; lower it.")
+    words = [models.tokenizer(source.folder).get_vocab() for source in sources.values()]
+    if any(each != words[0] for each in words):
+        names = ", ".join(source.name for source in sources.values())
+        raise InputError(f"{names} have different vocabularies; distillation compares them token by token.")
+    other = {k: getattr(student, k) for k, v in recipe.student_shape.items() if getattr(student, k) != v}
+    if other:
+        raise InputError(
+            f"student_shape says {recipe.student_shape}, but {recipe.student_start} has {other}; make both agree."
+        )
+
+
+def _check_student(recipe: Recipe, teacher: BertConfig, student: BertConfig, *, made_here: bool) -> None:
+    if student.num_attention_heads != teacher.num_attention_heads:
+        raise InputError(
+            f"The student has {student.num_attention_heads} attention heads, the teacher "
+            f"{teacher.num_attention_heads}; attention is compared head by head, so make them equal."
+        )
+    if made_here and "max_position_embeddings" in recipe.student_shape:
+        raise InputError("student_shape takes max_position_embeddings from the language model; leave it out.")
+    if recipe.student_start == "embeddings":
+        if student.hidden_size > teacher.hidden_size:
+            raise InputError(
+                f"A student of width {student.hidden_size} cannot start from embeddings of width "
+                f"{teacher.hidden_size}; take student_start random."
+            )
+        if student.type_vocab_size != teacher.type_vocab_size:
+            raise InputError(
+                f"student_shape has type_vocab_size {student.type_vocab_size}, the embeddings to start from have "
+                f"{teacher.type_vocab_size}; leave it out."
+            )
+
+
+def _config(sources: Mapping[str, hub.Source], roles: Sequence[str], shape: Mapping[str, float]) -> BertConfig:
+    source = next((sources[role] for role in roles if role in sources), None)
+    return models.read_config(source.folder) if source else BertConfig(**shape)

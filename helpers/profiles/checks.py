@@ -1,0 +1,112 @@
+"""Whether values have the types and lie in the ranges that a recipe wants."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args, get_origin
+
+from helpers.environment import InputError
+from helpers.profiles.recipe import BLOCKS, Recipe
+
+__all__ = ["SHAPE", "check_ranges", "check_types"]
+
+LEAST = dict.fromkeys(("batch_size", "max_length", "threads", "latency_threads", "latency_repeats"), 1)
+LEAST |= {"vocabulary_size": 100}  # the letters alone are dozens
+SHAPE = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "initializer_range",
+)
+
+
+def check_types(values: Mapping[str, Any], types: Mapping[str, Any], *, where: str) -> None:
+    """Raise `InputError` for a name that `types` does not know, or a value of another type than it says."""
+    for name, value in values.items():
+        if name not in types:
+            raise InputError(f"{where}: there is no parameter {name!r}; known are {', '.join(types)}.")
+        if not _fits(value, types[name]):
+            kind = str(types[name]) if get_args(types[name]) else types[name].__name__
+            hint = " (YAML reads 2e-5 as text; write 2.0e-5)" if isinstance(value, str) and _is_number(value) else ""
+            raise InputError(f"{where}: {name} must be {kind}, not {value!r}{hint}.")
+
+
+def check_ranges(recipe: Recipe) -> None:
+    """Raise `InputError` for a value outside its range."""
+    for name in ("pruning_amounts", "recovery_amounts"):
+        _check_amounts(name, getattr(recipe, name))
+    for name, value in dataclasses.asdict(recipe).items():
+        least = LEAST.get(name, 0)
+        if isinstance(value, int | float) and not (math.isfinite(value) and value >= least):
+            raise InputError(f"{name} must be a number of at least {least}, not {value}.")
+    for name in ("language_model_shape", "student_shape"):
+        _check_shape(name, getattr(recipe, name))
+    unknown = [block for block in recipe.latency_blocks if block not in BLOCKS]
+    if unknown:
+        raise InputError(f"latency_blocks: there is no {unknown[0]!r}; known are {', '.join(BLOCKS)}.")
+    for name in ("pretraining_masked_share", "warmup_fraction"):
+        if getattr(recipe, name) > 1:
+            raise InputError(f"{name} is a share, from 0 to 1, not {getattr(recipe, name)}.")
+    if recipe.precision not in ("auto", "bf16", "float32"):
+        raise InputError(f"precision must be auto, bf16 or float32, not {recipe.precision!r}.")
+    if recipe.temperature <= 0:
+        raise InputError(f"temperature must be above 0, not {recipe.temperature}.")
+
+
+def _check_amounts(name: str, amounts: Sequence[float]) -> None:
+    for amount in amounts:
+        if not 0 <= amount < 1:
+            raise InputError(
+                f"{name}: an amount is the share of weights to remove, from 0 up to below 1, not {amount}."
+            )
+    if len(set(amounts)) < len(amounts):
+        raise InputError(f"{name} names an amount twice: {amounts}.")
+    if any(amount != round(amount, 4) for amount in amounts):  # an amount is part of its arm's name
+        raise InputError(f"{name}: give amounts with four digits at most, not {amounts}.")
+
+
+def _check_shape(name: str, shape: Mapping[str, float]) -> None:
+    unknown = [key for key in shape if key not in SHAPE]
+    if unknown:  # the library would take it without a word and build its usual size
+        raise InputError(f"{name}: there is no {unknown[0]!r}; known are {', '.join(SHAPE)}.")
+    for key, value in shape.items():
+        if key.endswith("_prob"):
+            fits, wanted = 0 <= value < 1, "from 0 to below 1"
+        elif key.endswith("_range"):
+            fits, wanted = 0 < value < 1, "above 0 and below 1"  # all weights zero would never learn
+        else:
+            fits, wanted = isinstance(value, int) and value >= 1, "a whole number of at least 1"
+        if not fits:
+            raise InputError(f"{name}: {key} must be {wanted}, not {value}.")
+    width, heads = shape.get("hidden_size"), shape.get("num_attention_heads")
+    if width and heads and width % heads:
+        raise InputError(f"{name}: hidden_size must be a multiple of num_attention_heads, in {shape}.")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(_fits(item, get_args(kind)[0]) for item in value)
+    if get_origin(kind) is dict:
+        return isinstance(value, dict) and all(
+            isinstance(k, str) and _fits(v, get_args(kind)[1]) for k, v in value.items()
+        )
+    if get_args(kind):
+        return any(_fits(value, option) for option in get_args(kind))
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))

@@ -1,0 +1,99 @@
+"""Read a profile: the values of all parameters, per task, checked before anything runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from helpers.environment import InputError
+from helpers.labels import TASKS
+from helpers.profiles.checks import check_ranges, check_types
+from helpers.profiles.recipe import FIELDS, SETTINGS, Recipe
+
+__all__ = ["PARAMS", "ROOT", "departs", "differences", "load", "names", "settings"]
+
+ROOT = Path(__file__).resolve().parents[2]
+PARAMS = ROOT / "notebooks" / "params"
+STUDY = {"tasks": list[str], "seeds": list[int], "workers": int, "disk_gb": float}  # what the runner reads
+
+
+def names() -> list[str]:
+    """Return the names of the profiles that exist."""
+    return sorted(path.stem for path in PARAMS.glob("*.yaml"))
+
+
+def settings(profile: str) -> dict[str, Any]:
+    """Read a profile's file: flat values, `tasks` with what differs per task, and `study` for the runner.
+
+    Raises `InputError` for an unknown profile, a file that is not YAML, an unknown key or a value of another type.
+    """
+    path = PARAMS / f"{profile}.yaml"
+    if profile not in names():
+        raise InputError(f"There is no profile {profile!r}; the profiles in {PARAMS.name}/ are {', '.join(names())}.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} must hold one mapping of parameter names to values.")
+    values = {"tasks": {}, "study": {}} | values
+    for name in ("tasks", "study"):
+        inner = values[name].values() if name == "tasks" and isinstance(values[name], dict) else ()
+        if not all(isinstance(part, dict) for part in (values[name], *inner)):
+            raise InputError(f"{path.name}: {name} must hold a mapping of names to values.")
+    shared = {name: value for name, value in values.items() if name not in ("tasks", "study")}
+    for where, part in [
+        (path.name, shared),
+        *((f"{path.name}, tasks: {t}", v) for t, v in values["tasks"].items()),
+    ]:
+        check_types(part, SETTINGS, where=where)
+    check_types(values["study"], STUDY, where=f"{path.name}, study")
+    unknown = [task for task in [*values["tasks"], *values["study"].get("tasks", [])] if task not in TASKS]
+    if unknown:
+        raise InputError(f"{path.name}: there is no task {unknown[0]!r}; known are {', '.join(TASKS)}.")
+    return values
+
+
+def load(profile: str, *, task: str, seed: int = 0, **changes: Any) -> Recipe:
+    """Return the parameters of one run: the profile's, then the task's own, then `changes` (None changes nothing).
+
+    Raises `InputError` for an unknown name or a value of another type or outside its range.
+    """
+    values = settings(profile)
+    changes = {name: value for name, value in changes.items() if value is not None or name not in FIELDS}
+    check_types(changes, SETTINGS, where="the parameters given")
+    merged = {name: value for name, value in values.items() if name not in ("tasks", "study")}
+    merged |= values["tasks"].get(task, {})
+    merged |= changes
+    missing = [
+        name
+        for name, item in FIELDS.items()
+        if item.default is dataclasses.MISSING
+        and item.default_factory is dataclasses.MISSING
+        and name not in merged | {"profile": 0, "task": 0}
+    ]
+    if missing:
+        raise InputError(f"Profile {profile!r} gives no value for {', '.join(missing)}; add it to {profile}.yaml.")
+    recipe = Recipe(**(merged | {"profile": profile, "task": task, "seed": seed}))
+    check_ranges(recipe)
+    return recipe
+
+
+def differences(recipe: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Return {name: (here, in the profile)} where a run departs from its profile; its models are then its own."""
+    usual = load(recipe.profile, task=recipe.task, seed=recipe.seed, data=recipe.data, text=recipe.text, nli=recipe.nli)
+    pairs = {name: (getattr(recipe, name), getattr(usual, name)) for name in FIELDS}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def departs(recipe: Recipe) -> bool:
+    """Tell whether a run's settings, or the kind of its data, are not its profile's: it is then no run of the profile.
+
+    A folder stands for the hub's data set of a profile on real data; its fingerprint is in the record.
+    """
+    usual = load(recipe.profile, task=recipe.task, seed=recipe.seed)
+    other_text = recipe.language_model == "built" and recipe.text != usual.text
+    return bool(differences(recipe)) or other_text or (recipe.data == "generated") != (usual.data == "generated")

@@ -1,0 +1,232 @@
+"""Plan a grid of notebooks, tasks and seeds: read and check everything that goes in, before any work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+
+from helpers import arms, labels, profiles, tasks
+from helpers.artifacts import default_folder, digest
+from helpers.compress.chain import Chain
+from helpers.environment import InputError, RunError
+from helpers.study.jobs import Job
+
+__all__ = ["NOTEBOOKS", "plan"]
+
+NOTEBOOKS = profiles.ROOT / "notebooks"
+HELPERS = Path(__file__).resolve().parents[1]
+# these show records and start notebooks; no record depends on them
+SHOWING = ("report", "figures", "study")
+# parameters that may name a folder, and what else they may say
+PLACES = ("data", "text", "nli", "language_model", "teacher", "student_start")
+WORDS = ("generated", "built", "fine-tuned", "random", "embeddings")
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """What the plan needs to know of a notebook."""
+
+    path: Path
+    parameters: Sequence[str]  # the names in its parameters cell
+    code: str  # the digest of its code cells
+    alone: bool  # it measures time: nothing runs beside it
+    required: bool  # it makes what the task's other notebooks need
+
+    @property
+    def per_task(self) -> bool:
+        """Whether it runs for each task and seed, or once, over the records of all."""
+        return "task" in self.parameters
+
+
+def plan(
+    profile: str,
+    *,
+    tasks: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    notebooks: Sequence[str] | None = None,
+    inputs: Mapping[str, str | None] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+) -> tuple[list[Job], int]:
+    """Return the jobs in order and how many may run at a time. All input is read and checked here, before any training.
+
+    Raises `InputError` for anything unknown, missing or malformed, `RunError` for a hub out of reach or a full disk.
+    """
+    usual = profiles.settings(profile)["study"]
+    chosen = _choose(notebooks)
+    wanted, numbers = _grid(usual if tasks is None else usual | {"tasks": tasks}, seeds)
+    workers = usual.get("workers", 1) if workers is None else workers
+    if workers < 1:
+        raise InputError(f"The number of workers must be at least 1, not {workers}.")
+    changes = _changes(inputs or {}, parameters or {})
+    _check_disk(usual.get("disk_gb", 1))
+    helpers = _helpers_digest()
+    jobs: list[Job] = []
+    fingerprints: dict[str, str] = {}
+    for notebook in map(_read, chosen):
+        if not notebook.per_task:
+            jobs.append(_over_all(notebook, profile))
+            continue
+        rest = {name: value for name, value in changes.items() if name not in notebook.parameters}
+        if rest and "overrides" not in notebook.parameters:
+            raise InputError(
+                f"{notebook.path.name} has no parameter {next(iter(rest))!r}, and no overrides to take it."
+            )
+        for seed in numbers:
+            for task in wanted:
+                recipe = profiles.load(profile, task=task, seed=seed, **changes)
+                if task not in fingerprints:
+                    fingerprints[task] = _check_input(recipe)
+                jobs.append(_job(notebook, recipe, rest, [helpers, fingerprints[task]]))
+    return jobs, workers
+
+
+def _job(notebook: Notebook, recipe: profiles.Recipe, rest: Mapping[str, Any], made_from: Sequence[str]) -> Job:
+    """Return the job of one task and seed; `rest` are the changes that the notebook has no parameter for."""
+    values = {name: getattr(recipe, name) for name in notebook.parameters if name in profiles.FIELDS}
+    if "overrides" in notebook.parameters:
+        values["overrides"] = dict(rest)
+    return Job(
+        notebook=notebook.path,
+        profile=recipe.profile,
+        task=recipe.task,
+        seed=recipe.seed,
+        values=values,
+        # all of the recipe: what a notebook does not declare still makes the models that it measures
+        state=digest([notebook.code, values, vars(recipe), *made_from]),
+        alone=notebook.alone,
+        threads=recipe.latency_threads if notebook.alone else recipe.threads,
+        records=arms.records_folder(recipe),
+        required=notebook.required,
+    )
+
+
+def _over_all(notebook: Notebook, profile: str) -> Job:
+    """Return the job of a notebook that reads records: it takes seconds, and always runs."""
+    return Job(
+        notebook=notebook.path,
+        profile=profile,
+        task=None,
+        seed=None,
+        values={"profile": profile},
+        state=digest([notebook.code, time.time()]),
+        alone=True,
+        threads=1,
+    )
+
+
+def _helpers_digest() -> str:
+    sources = {str(f.relative_to(HELPERS)): f for f in sorted(HELPERS.rglob("*.py"))}
+    return digest({name: f.read_text(encoding="utf-8") for name, f in sources.items() if not name.startswith(SHOWING)})
+
+
+def _grid(usual: Mapping[str, Any], seeds: Sequence[int] | None) -> tuple[list[str], list[int]]:
+    """Return the tasks and the seeds, each once: two runs of the same would write the same files."""
+    wanted = list(dict.fromkeys(usual.get("tasks", [])))
+    numbers = list(dict.fromkeys(usual.get("seeds", [0]) if seeds is None else seeds))
+    unknown = [task for task in wanted if task not in labels.TASKS]
+    if unknown:
+        raise InputError(f"There is no task {unknown[0]!r}; known are {', '.join(labels.TASKS)}.")
+    if not wanted or not numbers:
+        raise InputError(f"There is no {'task' if not wanted else 'seed'} to run; name one at least.")
+    return wanted, numbers
+
+
+def _changes(inputs: Mapping[str, str | None], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Put together what is given in place of the profile's values, folders as the notebooks see them."""
+    given = {name: value for name, value in inputs.items() if value}
+    for name in parameters:
+        if name not in profiles.SETTINGS:
+            raise InputError(f"There is no parameter {name!r} to set; known are {', '.join(profiles.SETTINGS)}.")
+        if name in given:
+            raise InputError(f"{name} is given twice, as --{name} and as -p {name}; give it once.")
+    changes = {**given, **parameters}
+    return {name: _near(value) if name in PLACES else value for name, value in changes.items()}
+
+
+def _choose(names: Sequence[str] | None) -> list[Path]:
+    found = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    if not found:
+        raise InputError(f"There are no notebooks in {NOTEBOOKS}.")
+    if names is None:
+        return found
+    if not names:
+        raise InputError(f"No notebook is named; there are {', '.join(f.stem for f in found)}.")
+    unknown = [name for name in names if not any(f.stem == name or f.stem[:2] == name for f in found)]
+    if unknown:
+        raise InputError(f"There is no notebook {unknown[0]!r}; there are {', '.join(f.stem for f in found)}.")
+    return [f for f in found if f.stem in names or f.stem[:2] in names]
+
+
+def _read(path: Path) -> Notebook:
+    try:
+        book = nbformat.read(path, as_version=4)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a notebook ({type(error).__name__}); restore it.") from error
+    about = book.metadata.get("study", {})
+    return Notebook(
+        path,
+        parameters=_declared(path, book),
+        code=digest([cell.source for cell in book.cells if cell.cell_type == "code"]),
+        alone=bool(about.get("alone")),
+        required=bool(about.get("required")),
+    )
+
+
+def _near(value: Any) -> Any:
+    """A folder as seen from the notebooks, where they run; anything else as it is."""
+    is_folder = isinstance(value, str) and value not in WORDS and Path(value).is_dir()
+    return os.path.relpath(value, NOTEBOOKS) if is_folder else value
+
+
+def _declared(notebook: Path, book: nbformat.NotebookNode) -> list[str]:
+    """Return the names in a notebook's parameters cell; each must be one that profiles know."""
+    cell = next((c for c in book.cells if "parameters" in c.metadata.get("tags", [])), None)
+    for line in cell.source.splitlines() if cell else []:
+        if line.count("=") > 1 and not line.lstrip().startswith("#"):  # papermill then passes over this parameter
+            raise InputError(
+                f"{notebook.name}: write one `=` on each line of the parameters cell, comments included, not {line!r}."
+            )
+    names = list(papermill.inspect_notebook(str(notebook)))
+    unknown = [name for name in names if name not in profiles.FIELDS and name != "overrides"]
+    if unknown or "profile" not in names:
+        wrong = unknown[0] if unknown else "profile (missing)"
+        raise InputError(
+            f"{notebook.name}: the parameters cell declares {wrong}; profiles know {', '.join(profiles.FIELDS)}."
+        )
+    return names
+
+
+def _check_disk(needed_gb: float) -> None:
+    folder = default_folder()
+    there = next(f for f in (folder, *folder.parents) if f.exists())
+    free = shutil.disk_usage(there).free / 1e9
+    if free < needed_gb:
+        raise RunError(
+            f"{there} has {free:.1f} GB free, this profile wants {needed_gb} GB; free some space or set "
+            "STUDY_ARTIFACTS to another folder."
+        )
+
+
+def _check_input(recipe: profiles.Recipe) -> str:
+    """Read everything a run will read and return the fingerprint of its rows."""
+    before = Path.cwd()
+    os.chdir(NOTEBOOKS)  # folders are given as the notebooks see them
+    try:
+        chain = Chain(recipe)
+        prints = [chain.data.fingerprint, *(source.fingerprint for source in chain.sources.values())]
+        if chain.nli is not None:
+            prints.append(chain.nli.fingerprint)
+        if recipe.text:
+            prints.append(tasks.load_text(recipe.text).fingerprint)
+    finally:
+        os.chdir(before)
+    return digest(prints)
