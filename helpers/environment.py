@@ -14,6 +14,7 @@ import psutil
 import torch
 
 __all__ = [
+    "ROOT",
     "InputError",
     "RunError",
     "cpu_flags",
@@ -28,6 +29,7 @@ __all__ = [
     "threads",
 ]
 
+ROOT = Path(__file__).resolve().parents[1]  # the repository
 # The flags that decide how fast int8 and bf16 matrix products are: the usual spelling -> torch's.
 _FLAGS = {
     "amx_bf16": "amx_bf16",

@@ -1,6 +1,6 @@
 """How tasks, metrics and models are called in tables and figures, and their order there."""
 
-__all__ = ["ARMS", "METRICS", "REPORT_METRICS", "SHAPES", "STUDY", "TASKS", "joined", "task_label"]
+__all__ = ["ARMS", "METRICS", "REPORT_AMOUNTS", "REPORT_METRICS", "SHAPES", "STUDY", "TASKS", "joined", "task_label"]
 
 # Where a model stands in several notebooks, the first of these counts. Later notebooks reuse its name for others.
 STUDY = ("01_distillation", "03_pruning_sweep", "04_dynamic_quantization")
@@ -23,6 +23,8 @@ METRICS = {
     "spearmanr": "Spearman",
     "f1": "F1",
 }
+
+REPORT_AMOUNTS = (0.1, 0.2, 0.3, 0.4)  # the report's pruning amounts, above zero
 
 # The five tasks of the report have their columns in every table, measured or not.
 REPORT_METRICS = {

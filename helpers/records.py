@@ -20,7 +20,7 @@ from typing import Any
 
 from helpers.environment import RunError
 
-__all__ = ["arm", "path", "read", "read_all", "schema", "write", "write_bytes", "write_text"]
+__all__ = ["path", "read", "read_all", "schema", "write", "write_bytes", "write_text"]
 
 _SCHEMA_FILE = Path(__file__).with_name("record_schema.json")
 
@@ -98,20 +98,6 @@ def read_all(folder: str | Path) -> list[dict]:
             raise RunError(f"{both} both hold the record of {run}. Delete the one that is a copy.")
         found[identity] = (file, record)
     return [found[identity][1] for identity in sorted(found)]
-
-
-def arm(record: Mapping[str, Any], name: str) -> dict:
-    """Return the arm called `name` of a record.
-
-    Raises:
-        RunError: the record has no such arm; the message lists those it has.
-    """
-    for candidate in record["arms"]:
-        if candidate["arm"] == name:
-            return candidate
-    known = ", ".join(candidate["arm"] for candidate in record["arms"])
-    run = f"{record['notebook']}, task {record['task']}, seed {record['seed']}"
-    raise RunError(f"The record of {run} has no arm {name!r}. It has: {known}.")
 
 
 def write_text(path: str | Path, text: str) -> Path:

@@ -245,3 +245,8 @@ def _latency(milliseconds, baseline, n, draw):
         }
     seconds = blocks["batch32_true"]["median_ms"] / 1000 * n / 32
     return blocks | {"validation_seconds": seconds, "validation_estimated": False}
+
+
+def arm(record: dict, name: str) -> dict:
+    """Return a record's arm of this name."""
+    return next(each for each in record["arms"] if each["arm"] == name)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import published
 import pytest
+import tiny
 import torch
 from torch import nn
 
@@ -17,21 +19,8 @@ from helpers import arms, latency, mini_glue, models, profiles, records, scores,
 from helpers.artifacts import Store
 from helpers.compress import pruning, quantization
 from helpers.compress.chain import Chain
-from tests import published
 
-SHAPE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-SMALL = {
-    "language_model_shape": SHAPE | {"max_position_embeddings": 64},
-    "vocabulary_size": 200,
-    "pretraining_steps": 4,
-    "teacher_epochs": 2,
-    "student_shape": SHAPE | {"hidden_size": 8, "num_hidden_layers": 1},
-    "intermediate_epochs": 1,
-    "prediction_epochs": 1,
-    "batch_size": 16,
-    "latency_repeats": 3,
-    "latency_threads": 1,
-}
+SMALL = tiny.RECIPE | {"pretraining_steps": 4, "latency_repeats": 3, "latency_threads": 1}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -203,19 +192,19 @@ def test_predictions_are_named(chain: Chain) -> None:
 
 
 def test_shapes_are_measured_without_scores(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = SHAPE | {"vocab_size": 300}
+    small = tiny.SHAPE | {"vocab_size": 300}
     monkeypatch.setattr(models.building, "SHAPES", {"bert-base": small | {"num_hidden_layers": 3}, "tinybert": small})
-    base, tiny, int8 = (arms.shape(name, model) for name, model in arms.shapes().items())
-    assert [each["arm"] for each in (base, tiny, int8)] == [
+    base, student, int8 = (arms.shape(name, model) for name, model in arms.shapes().items())
+    assert [each["arm"] for each in (base, student, int8)] == [
         "bert_base_shape",
         "tinybert_shape",
         "tinybert_shape_int8",
     ]
-    assert [each["chain"] for each in (base, tiny, int8)] == ["random weights"] * 2 + ["random weights > int8"]
-    assert base["bytes"]["encoder"] == pytest.approx(1.5 * tiny["bytes"]["encoder"], rel=0.01)
-    assert int8["bytes"]["encoder"] < tiny["bytes"]["encoder"]
-    assert int8["bytes"]["embedding"] == tiny["bytes"]["embedding"]
-    for each in (base, tiny, int8):
+    assert [each["chain"] for each in (base, student, int8)] == ["random weights"] * 2 + ["random weights > int8"]
+    assert base["bytes"]["encoder"] == pytest.approx(1.5 * student["bytes"]["encoder"], rel=0.01)
+    assert int8["bytes"]["encoder"] < student["bytes"]["encoder"]
+    assert int8["bytes"]["embedding"] == student["bytes"]["embedding"]
+    for each in (base, student, int8):
         assert each["scores"] is each["retention"] is each["n"] is each["predictions"] is None
 
 

@@ -15,22 +15,12 @@ from transformers import BertForSequenceClassification
 from helpers import hub, mini_glue, models, profiles, scores, tasks, training
 from helpers.artifacts import Store, node
 from helpers.compress import pruning, quantization
-from helpers.compress.chain import REPORTED_RANGE, Chain
+from helpers.compress.chain import Chain
 from helpers.compress.steps import apply, bring
 from helpers.environment import InputError, RunError
+from helpers.labels import REPORT_AMOUNTS
 
-SHAPE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-SMALL = {
-    "language_model_shape": SHAPE | {"max_position_embeddings": 64},
-    "vocabulary_size": 200,
-    "pretraining_steps": 12,
-    "pretraining_batch_size": 16,
-    "teacher_epochs": 2,
-    "student_shape": SHAPE | {"hidden_size": 8, "num_hidden_layers": 1},
-    "intermediate_epochs": 2,
-    "prediction_epochs": 1,
-    "batch_size": 16,
-}
+SMALL = tiny.RECIPE | {"pretraining_steps": 12, "pretraining_batch_size": 16, "intermediate_epochs": 2}
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +40,7 @@ def chain(folder: Path | None = None, *, task: str = "sst2", seed: int = 0, **ch
 
 
 def logits(model: torch.nn.Module) -> torch.Tensor:
-    batch = training.collate(list(tiny.tokens(9).remove_columns("labels")))
+    batch = tasks.collate(list(tiny.tokens(9).remove_columns("labels")))
     with torch.no_grad():
         return model(**batch).logits
 
@@ -192,8 +182,8 @@ def test_the_amount_is_chosen_on_held_out_rows(tmp_path: Path) -> None:
     one.student = brought(tmp_path / "student", one, model)
     # the labels are what the model says when 0.2 of it is pruned: that amount is the best, and not the largest
     rows = encoded(tmp_path, data, "heldout")
-    said = {a: training.logits_of(pruning.prune(model, a), rows).argmax(1) for a in REPORTED_RANGE}
-    assert all((said[0.2] != said[a]).any() for a in REPORTED_RANGE if a != 0.2)
+    said = {a: training.logits_of(pruning.prune(model, a), rows).argmax(1) for a in REPORT_AMOUNTS}
+    assert all((said[0.2] != said[a]).any() for a in REPORT_AMOUNTS if a != 0.2)
     one.data = poisoned(replace(data, heldout=labelled(data.heldout, said[0.2])))
     assert one.chosen_amount() == 0.2
     with pytest.raises(AssertionError, match="validation rows were read"):
@@ -207,7 +197,7 @@ def test_of_equal_amounts_the_larger_is_chosen(tmp_path: Path) -> None:
     constant.classifier.bias.data = torch.tensor([0.0, 1.0])
     one.student = brought(tmp_path / "student", one, constant)
     one.data = poisoned(tiny.task_data(rows=8))
-    assert one.chosen_amount() == max(REPORTED_RANGE)
+    assert one.chosen_amount() == max(REPORT_AMOUNTS)
 
 
 def test_a_teacher_at_its_floor_stops_the_run(tmp_path: Path) -> None:
@@ -247,7 +237,7 @@ def test_a_whole_chain(tmp_path: Path, task: str) -> None:
         one.data.validation, one.data.task, models.tokenizer(one.store.path(one.student)), max_length=48
     )
     assert np.array_equal(stored, training.logits_of(small, rows, on=torch.device("cpu")))
-    assert one.chosen_amount() in REPORTED_RANGE
+    assert one.chosen_amount() in REPORT_AMOUNTS
     recovered = models.load(one.store.path(one.recovered(0.5)))
     assert pruning.sparsity(recovered)["pool"] == pytest.approx(0.5, abs=1e-3)
     # the student has learned from its teacher: it is nearer to it than at its start

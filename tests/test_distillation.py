@@ -25,7 +25,8 @@ from helpers.compress.distillation import (
     start_student,
 )
 from helpers.environment import InputError
-from helpers.training import Training, collate
+from helpers.tasks import collate
+from helpers.training import Training
 
 MASK = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0]])
 

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from helpers import figures, records
+from helpers import figures
 from helpers.environment import InputError
 from helpers.figures import style
 from helpers.report import summary
@@ -32,7 +32,7 @@ def three():
 
 def _pruned(study, task="cola", amount=0.5):
     record = next(r for r in study if r["notebook"].startswith("03") and r["task"] == task)
-    return records.arm(record, f"pruned_{amount}")
+    return fake_records.arm(record, f"pruned_{amount}")
 
 
 def _stages(count):
@@ -108,7 +108,7 @@ def test_figure1_draws_the_seeds_mean_and_its_interval(three):
     assert np.allclose(x, [100 * amount for amount, _ in points]) and list(x) == pytest.approx(range(0, 100, 10))
     values = [
         [
-            records.arm(r, f"pruned_{amount}")["scores"]["matthews_correlation"]["value"]
+            fake_records.arm(r, f"pruned_{amount}")["scores"]["matthews_correlation"]["value"]
             for r in three
             if r["notebook"].startswith("03") and r["task"] == "cola"
         ]
@@ -201,9 +201,6 @@ def test_drawing_leaves_the_callers_settings_and_pyplot_alone(one):
         figure = figures.bytes_bar(one)
     assert dict(mpl.rcParams) == before and plt.get_fignums() == []
     assert max(text.get_fontsize() for text in figure.findobj(mpl.text.Text)) < 20
-    with mpl.rc_context():
-        figures.use_style()
-        assert mpl.rcParams["font.size"] == style.STYLE["font.size"]
 
 
 def test_saving_twice_gives_the_same_bytes_and_both_formats(one, tmp_path):
@@ -229,7 +226,7 @@ def test_saving_twice_gives_the_same_bytes_and_both_formats(one, tmp_path):
         (lambda study: figures.size_score_latency(study[:1]), "04_dynamic_quantization"),
         (lambda study: figures.bytes_bar([r for r in study if r["notebook"].startswith("03")]), "04_dynamic"),
         (
-            lambda study: figures.sparsity_heatmap(records.arm(study[0], "teacher")),
+            lambda study: figures.sparsity_heatmap(fake_records.arm(study[0], "teacher")),
             "'teacher' has no sparsity",
         ),
         (lambda study: figures.loss_curves({"teacher": []}), "no learning curves"),

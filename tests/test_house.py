@@ -89,7 +89,15 @@ def test_every_module_has_its_floor() -> None:
 def test_imports_run_downwards() -> None:
     found = graph()
     assert wrong_imports(found) == []
-    assert "training.pretraining" in found["training"] and "hub" in found["tasks.loading"], "seen, in functions too"
+    assert "training.pretraining" in found["training"] and "hub" in found["tasks.loading"], "seen at all"
+
+
+def test_imports_in_functions_count(tmp_path: Path) -> None:
+    module = tmp_path / "late.py"
+    module.write_text(
+        "def run():\n    from helpers.hub import snapshot\n    import helpers.scores\n    return snapshot\n"
+    )
+    assert imports(module, {"hub", "scores"}) == {"hub", "scores"}
 
 
 def test_wrong_imports_are_found() -> None:

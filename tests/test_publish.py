@@ -362,7 +362,7 @@ def test_another_record_is_a_drift_of_all(published: Path, tmp_path: Path) -> No
     root = shutil.copytree(published, tmp_path / "house")
     path = root / "results" / "mini" / "records" / "03_pruning_sweep.sst2.seed0.json"
     record = records.read(path)
-    scores = records.arm(record, "pruned_0.2")["scores"]["accuracy"]
+    scores = fake_records.arm(record, "pruned_0.2")["scores"]["accuracy"]
     scores["value"] += 0.02
     records.write(record, path.parent)
     assert publish(root, check=True) == ["figures/mini/figure1"]

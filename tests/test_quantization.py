@@ -14,7 +14,8 @@ from transformers import BertForSequenceClassification
 from helpers.compress import quantization
 from helpers.compress.pruning import prune
 from helpers.compress.quantization import quantize, quantized_layers
-from helpers.training import collate, logits_of
+from helpers.tasks import collate
+from helpers.training import logits_of
 
 
 @pytest.fixture

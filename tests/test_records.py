@@ -136,12 +136,6 @@ def test_a_missing_folder_holds_no_record(tmp_path):
     assert records.read_all(tmp_path / "none") == []
 
 
-def test_an_arm_is_found_by_name_or_the_known_ones_are_listed(record):
-    assert records.arm(record, "student")["title"] == "Distilled student"
-    with pytest.raises(RunError, match="no arm 'int8'.*teacher, control"):
-        records.arm(record, "int8")
-
-
 def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, record, monkeypatch):
     file = records.write(record, tmp_path)
     before = file.read_bytes()

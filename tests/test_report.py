@@ -41,7 +41,7 @@ def _store(study, results):
 
 def _arm(study, notebook, task, name, seed=0):
     record = next(r for r in study if (r["notebook"][:2], r["task"], r["seed"]) == (notebook, task, seed))
-    return records.arm(record, name)
+    return fake_records.arm(record, name)
 
 
 # --- Table 1
@@ -142,9 +142,9 @@ def test_over_seeds_the_wider_source_of_noise_decides():
 def test_the_first_notebook_of_the_study_counts_and_later_ones_never():
     study = fake_records.study(tasks=("cola",))
     other = copy.deepcopy(study[0]) | {"notebook": "06_distilbert"}
-    records.arm(other, "student")["scores"]["matthews_correlation"]["value"] = 0.999
-    records.arm(study[1], "student")["scores"]["matthews_correlation"]["value"] = 0.888
-    expected = records.arm(study[0], "student")["scores"]["matthews_correlation"]["value"]
+    fake_records.arm(other, "student")["scores"]["matthews_correlation"]["value"] = 0.999
+    fake_records.arm(study[1], "student")["scores"]["matthews_correlation"]["value"] = 0.888
+    expected = fake_records.arm(study[0], "student")["scores"]["matthews_correlation"]["value"]
     assert summary.score([other, *reversed(study)], "cola", "student").value == expected
 
 
@@ -380,7 +380,7 @@ def test_readme_notices_a_changed_record(one, tmp_path):
     readme.write_text("<!-- results:begin --><!-- results:end -->", encoding="utf-8")
     report.update_readme(readme, results)
     changed = copy.deepcopy(one[0])
-    records.arm(changed, "teacher")["scores"]["matthews_correlation"]["value"] = 0.111
+    fake_records.arm(changed, "teacher")["scores"]["matthews_correlation"]["value"] = 0.111
     records.write(changed, results / "mini" / "records")
     assert report.update_readme(readme, results, check=True) is False
 

@@ -19,7 +19,8 @@ from torch import nn
 from helpers import models, training
 from helpers.artifacts.store import CHECKPOINTS
 from helpers.environment import RunError
-from helpers.training import LengthBuckets, Training, collate, fit, logits_of, task_loss
+from helpers.tasks import collate
+from helpers.training import LengthBuckets, Training, fit, logits_of, task_loss
 
 # one test process has the server that killed processes fork from
 pytestmark = pytest.mark.xdist_group("killed")

@@ -12,6 +12,18 @@ from helpers import models, tasks
 WORDS = [f"word{i}" for i in range(40)]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
 
+# a recipe of `mini`, as small as it runs
+SHAPE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+RECIPE = {
+    "language_model_shape": SHAPE | {"max_position_embeddings": 64},
+    "vocabulary_size": 200,
+    "teacher_epochs": 2,
+    "student_shape": SHAPE | {"hidden_size": 8, "num_hidden_layers": 1},
+    "intermediate_epochs": 1,
+    "prediction_epochs": 1,
+    "batch_size": 16,
+}
+
 
 def words(folder: Path, vocabulary: list[str] | None = None) -> BertTokenizer:
     """Return a tokenizer of whole words, its vocabulary written to `folder`."""

@@ -16,11 +16,10 @@ from filelock import FileLock, Timeout
 
 from helpers.artifacts.files import sha256_of_file, sync
 from helpers.artifacts.nodes import Node
-from helpers.environment import RunError, describe
+from helpers.environment import ROOT, RunError, describe
 
 __all__ = ["Store", "default_folder"]
 
-ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"  # a step's unfinished training; never part of its result
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO)

@@ -15,13 +15,12 @@ from helpers.compress import distillation, pruning
 from helpers.compress.checks import check_shapes
 from helpers.compress.steps import Step, apply, bring, predict
 from helpers.environment import InputError, device, precision
+from helpers.labels import REPORT_AMOUNTS
 from helpers.profiles import Recipe
 from helpers.training import Training, fine_tune
 from helpers.training.pretraining import pretrain
 
-__all__ = ["REPORTED_RANGE", "Chain"]
-
-REPORTED_RANGE = (0.1, 0.2, 0.3, 0.4)  # the report's pruning amounts above zero
+__all__ = ["Chain"]
 
 
 class Chain:
@@ -211,5 +210,5 @@ class Chain:
     def chosen_amount(self) -> float:
         """Return the pruning amount of the report's range with the best held-out score; of equal ones the larger."""
         metric = scores.main_metric(self.recipe.task)
-        found = {a: self.score(self.student, ("prune", a), split="heldout")[metric] for a in REPORTED_RANGE}
+        found = {a: self.score(self.student, ("prune", a), split="heldout")[metric] for a in REPORT_AMOUNTS}
         return max(found, key=lambda amount: (found[amount], amount))

@@ -2,7 +2,7 @@
 
 from helpers.figures.models import bytes_bar, loss_curves, sparsity_heatmap
 from helpers.figures.results import figure1, size_score_latency
-from helpers.figures.style import COLOURS, alt_text, caption, save, use_style
+from helpers.figures.style import COLOURS, alt_text, caption, save
 
 __all__ = [
     "COLOURS",
@@ -14,5 +14,4 @@ __all__ = [
     "save",
     "size_score_latency",
     "sparsity_heatmap",
-    "use_style",
 ]

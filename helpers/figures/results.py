@@ -23,7 +23,7 @@ from helpers.figures.style import (
     panels,
     styled,
 )
-from helpers.labels import ARMS, METRICS, joined, task_label
+from helpers.labels import ARMS, METRICS, REPORT_AMOUNTS, joined, task_label
 from helpers.report import captions, summary
 from helpers.report.summary import Records
 
@@ -43,7 +43,7 @@ def figure1(records: Records) -> Figure:
     figure, axes, legend = panels(len(sweeps))
     for axis, (task, points) in zip(axes, sweeps.items(), strict=True):
         _sweep_panel(axis, records, task, points)
-    low, high = (100 * bound for bound in captions.REPORT_RANGE)
+    low, high = (100 * bound(REPORT_AMOUNTS) for bound in (min, max))
     entries = [
         Line2D([], [], color=COLOURS["pruned"], marker="o", label="pruned student, 95 % interval"),
         Line2D([], [], color=COLOURS["student"], linestyle="--", label="student, unpruned"),
@@ -105,7 +105,7 @@ def size_score_latency(records: Records) -> Figure:
 
 
 def _sweep_panel(axis: Axes, records: Records, task: str, points: Sequence) -> None:
-    axis.axvspan(*(100 * bound for bound in captions.REPORT_RANGE), color=_RANGE, zorder=0, linewidth=0)
+    axis.axvspan(100 * min(REPORT_AMOUNTS), 100 * max(REPORT_AMOUNTS), color=_RANGE, zorder=0, linewidth=0)
     for arm, dashes in (("teacher", "-."), ("student", "--")):
         reference = summary.score(records, task, arm)
         if reference is not None:

@@ -30,7 +30,6 @@ __all__ = [
     "save",
     "stacked",
     "styled",
-    "use_style",
 ]
 
 # Okabe and Ito's palette, told apart by colour-blind readers; black and grey for what is only a reference.
@@ -85,11 +84,6 @@ STYLE: dict[str, object] = {
     "svg.hashsalt": "compression study",  # the same figure gives the same file
     "svg.fonttype": "path",
 }
-
-
-def use_style() -> None:
-    """Make the study's style matplotlib's default from here on (notebooks call it once)."""
-    mpl.rcParams.update(STYLE)
 
 
 def family(arm: str) -> str:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from helpers.environment import InputError
+from helpers.tasks import FIELDS, collate
 
-__all__ = ["FIELDS", "Batch", "Rows", "balanced_orders", "check_rows", "pad", "schedule", "spread"]
+__all__ = ["Batch", "Rows", "balanced_orders", "check_rows", "pad", "schedule", "spread"]
 
-FIELDS = ("input_ids", "token_type_ids", "attention_mask")
 Rows = Sequence[Mapping[str, list[int]]]
 
 
@@ -42,13 +42,8 @@ def check_rows(dataset: Rows, padded_length: int) -> None:
 
 def pad(rows: Rows, length: int | None, pad_id: int, where: torch.device) -> Batch:
     """Return the rows as one batch, `[B, T]`, padded to `length` or to their longest."""
-    width = length or max(len(row["input_ids"]) for row in rows)
-    fill = {"input_ids": pad_id, "token_type_ids": 0, "attention_mask": 0}
-    inputs = {}
-    for field, filler in fill.items():
-        padded = [[*row[field], *[filler] * (width - len(row[field]))] for row in rows]
-        inputs[field] = torch.tensor(padded).to(where)
-    return Batch(inputs, len(rows), len(rows) * width)
+    inputs = {name: value.to(where) for name, value in collate(rows, length=length, pad_id=pad_id).items()}
+    return Batch(inputs, len(rows), inputs["input_ids"].numel())
 
 
 def spread(n: int, k: int) -> list[int]:

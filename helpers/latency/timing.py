@@ -15,7 +15,8 @@ from torch import nn
 
 from helpers.environment import InputError, load
 from helpers.environment import threads as pinned
-from helpers.latency.batches import FIELDS, Batch, Rows, balanced_orders, check_rows, pad, schedule, spread
+from helpers.latency.batches import Batch, Rows, balanced_orders, check_rows, pad, schedule, spread
+from helpers.tasks import FIELDS
 
 __all__ = ["measure", "peak_memory_mb"]
 

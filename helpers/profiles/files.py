@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from helpers.environment import InputError
+from helpers.environment import ROOT, InputError
 from helpers.labels import TASKS
 from helpers.profiles.checks import check_ranges, check_types
 from helpers.profiles.recipe import FIELDS, SETTINGS, Recipe
 
 __all__ = ["PARAMS", "ROOT", "departs", "differences", "load", "names", "settings"]
 
-ROOT = Path(__file__).resolve().parents[2]
 PARAMS = ROOT / "notebooks" / "params"
 STUDY = {"tasks": list[str], "seeds": list[int], "workers": int, "disk_gb": float}  # what the runner reads
 

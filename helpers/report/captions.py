@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from helpers.labels import ARMS, joined, task_label
+from helpers.labels import ARMS, REPORT_AMOUNTS, joined, task_label
 from helpers.report import summary
 from helpers.report.summary import Records
 
-__all__ = ["REPORT_RANGE", "figure1_alt", "figure1_caption", "footer", "is_generated", "provenance"]
-
-REPORT_RANGE = (0.1, 0.4)  # the pruning amounts of the report
+__all__ = ["figure1_alt", "figure1_caption", "footer", "is_generated", "provenance"]
 
 GENERATED = "Scores are about the generated tasks, not about GLUE."
 _HOW_TO_READ = {
@@ -61,7 +59,7 @@ def figure1_alt(records: Records) -> str:
         points = dict(summary.sweep(records, task))
         if not points:
             continue
-        marks = sorted({min(points), max(points)} | (points.keys() & {REPORT_RANGE[1]}))
+        marks = sorted({min(points), max(points)} | (points.keys() & {max(REPORT_AMOUNTS)}))
         values = joined([f"{points[amount].value:.2f} at {100 * amount:.0f} %" for amount in marks])
         teacher = summary.score(records, task, "teacher")
         against = f" (teacher {teacher.value:.2f})" if teacher else ""

@@ -16,13 +16,13 @@ import papermill
 from helpers import arms, labels, profiles, tasks
 from helpers.artifacts import default_folder, digest
 from helpers.compress.chain import Chain
-from helpers.environment import InputError, RunError
+from helpers.environment import ROOT, InputError, RunError
 from helpers.study.jobs import Job
 
 __all__ = ["NOTEBOOKS", "plan"]
 
 NOTEBOOKS = profiles.ROOT / "notebooks"
-HELPERS = Path(__file__).resolve().parents[1]
+HELPERS = ROOT / "helpers"
 # these show records and start notebooks; no record depends on them
 SHOWING = ("report", "figures", "study")
 # parameters that may name a folder, and what else they may say

@@ -1,4 +1,4 @@
-"""Load tasks from the hub, from a folder in its layout, or generated; turn text into tokens."""
+"""Load tasks from the hub, from a folder in its layout, or generated."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from datasets import Dataset, concatenate_datasets
-from transformers import PreTrainedTokenizerBase
+from datasets import Dataset
 
-from helpers import mini_glue
+from helpers import hub, mini_glue
 from helpers.environment import InputError
 from helpers.tasks.glue import NLI, TASKS, Task
 from helpers.tasks.parquet import STRINGS, read_parquet, read_split
 
-__all__ = ["TaskData", "Text", "encode", "fetch", "load", "load_nli", "load_text"]
+__all__ = ["TaskData", "Text", "fetch", "load", "load_nli", "load_text"]
 
 HELDOUT_SHARE = 10  # one row in ten of train is held out, for every choice that is not the final score
 
@@ -149,21 +148,8 @@ def fetch(data: str, task: str, *, revision: str | None = None) -> tuple[Path, s
         return Path(data) / task, "folder", None
     if data.startswith((".", "/", "~")) or data.count("/") != 1:
         raise InputError(f"The data folder {data} does not exist; give data=... a folder, a hub id or 'generated'.")
-    from helpers.hub import snapshot
-
-    folder, commit = snapshot(data, patterns=[f"{task}/*.parquet"], kind="dataset", revision=revision)
+    folder, commit = hub.snapshot(data, patterns=[f"{task}/*.parquet"], kind="dataset", revision=revision)
     return folder / task, "hub", commit
-
-
-def encode(rows: Dataset, task: Task, tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> Dataset:
-    """Tokenize rows: input_ids, token_type_ids, attention_mask (lists of T ints, not padded) and labels."""
-
-    def tokens(batch: dict[str, list]) -> dict[str, list]:
-        encoded = tokenizer(*(batch[column] for column in task.text), truncation=True, max_length=max_length)
-        return {**encoded, "labels": [float(x) if not task.labels else int(x) for x in batch["label"]]}
-
-    encoded = [tokens(rows[start : start + 1000]) for start in range(0, len(rows), 1000)]
-    return concatenate_datasets([Dataset.from_dict(part) for part in encoded])
 
 
 def _hash_rows(*splits: Dataset) -> str:

@@ -1,14 +1,13 @@
 """Train and apply models: fine-tuning and pretraining on one resumable loop."""
 
 from helpers.training.fine_tuning import fine_tune, logits_of, read_curve, task_loss, write_curve
-from helpers.training.loop import Batch, LengthBuckets, Training, collate, fit, sum_of_parts
+from helpers.training.loop import Batch, LengthBuckets, Training, fit, sum_of_parts
 from helpers.training.pretraining import pretrain
 
 __all__ = [
     "Batch",
     "LengthBuckets",
     "Training",
-    "collate",
     "fine_tune",
     "fit",
     "logits_of",

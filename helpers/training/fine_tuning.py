@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from helpers import models, tasks
 from helpers.artifacts import step
 from helpers.environment import device
-from helpers.training.loop import Batch, Training, collate, fit
+from helpers.training.loop import Batch, Training, fit
 
 __all__ = ["fine_tune", "logits_of", "read_curve", "task_loss", "write_curve"]
 
@@ -35,7 +35,7 @@ def logits_of(model: nn.Module, rows: Dataset, *, batch_size: int = 32, on: torc
     order = np.argsort([len(row["input_ids"]) for row in data], kind="stable")
     parts = []
     for start in range(0, len(order), batch_size):
-        batch = collate([data[i] for i in order[start : start + batch_size]])
+        batch = tasks.collate([data[i] for i in order[start : start + batch_size]])
         parts.append(model(**{name: value.to(on) for name, value in batch.items()}).logits.float().cpu().numpy())
     logits = np.concatenate(parts)
     return logits[np.argsort(order)]

@@ -19,8 +19,9 @@ from transformers.trainer_callback import PrinterCallback
 
 from helpers.artifacts.store import CHECKPOINTS
 from helpers.environment import RunError, quiet, set_seed
+from helpers.tasks import collate
 
-__all__ = ["Batch", "LengthBuckets", "Loss", "Training", "collate", "fit", "sum_of_parts"]
+__all__ = ["Batch", "LengthBuckets", "Loss", "Training", "fit", "sum_of_parts"]
 
 Batch = dict[str, Tensor]
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, dict[str, Tensor]]]
@@ -61,18 +62,6 @@ class LengthBuckets(Sampler[list[int]]):
         order = np.concatenate([pool[np.argsort(-self.lengths[pool], kind="stable")] for pool in pools])
         batches = [order[i : i + self.batch_size].tolist() for i in range(0, len(order), self.batch_size)]
         return iter([batches[i] for i in random.permutation(len(batches))])
-
-
-def collate(rows: Sequence[Mapping[str, list[int]]], *, length: int | None = None) -> Batch:
-    """Pad rows to the longest, or to `length`: int64 tensors (B, T), and `labels` (B,) if the rows have them."""
-    width = length or max(len(row["input_ids"]) for row in rows)
-    batch = {
-        name: torch.tensor([row[name] + [0] * (width - len(row[name])) for row in rows])
-        for name in ("input_ids", "token_type_ids", "attention_mask")
-    }
-    if "labels" in rows[0]:
-        batch["labels"] = torch.tensor([row["labels"] for row in rows])
-    return batch
 
 
 def sum_of_parts(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
