@@ -318,6 +318,7 @@ def test_a_record_names_its_published_sources_and_no_folder_of_this_machine(tmp_
         data=str(kept / "glue"),
         teacher=str(kept / "teacher-model"),
         student_start=os.path.relpath(kept / "student-model"),
+        student_shape={"hidden_size": 8, "num_hidden_layers": 1},
         max_length=32,
     )
     record = written(one, [arms.measure(one, "teacher", one.teacher, described="fine-tune")])
