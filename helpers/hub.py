@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,10 +97,13 @@ def snapshot(
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise InputError(f"The hub has no {kind} {repository!r} that can be read; check the name.") from error
     except Exception as error:  # besides the hub's own errors, those of its HTTP library: a download that breaks off
-        reason = " ".join(str(error).split())[:120]
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 120, placeholder=" …")
+        instead = (
+            "DATA=folder or NLI=folder" if kind == "dataset" else "a folder in its place, or `make minilm-weights`"
+        )
         raise RunError(
             f"The hub could not be reached for {kind} {repository!r} ({reason}); check the network and the space on "
-            "the disk, or give a local folder in the same layout."
+            f"the disk, or give a local copy: {instead}."
         ) from error
     if not any(file for pattern in patterns for file in folder.glob(pattern)):
         raise InputError(f"The hub's {kind} {repository!r} holds none of {', '.join(patterns)}.")

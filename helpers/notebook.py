@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 from IPython.display import Code, Image, Markdown, display
 
-from helpers import environment, profiles, scores
+from helpers import environment, labels, profiles, scores
 
-__all__ = ["arms_table", "header", "published", "recipe", "show_source", "speed_table"]
+__all__ = ["arms_table", "header", "published", "recipe", "show_source", "speed_table", "verdicts"]
 
 
 def recipe(cell: Mapping[str, Any]) -> profiles.Recipe:
@@ -59,14 +59,12 @@ def arms_table(arms: Sequence[Mapping[str, Any]], task: str) -> pd.DataFrame:
     rows = []
     for arm in arms:
         score, versus = (arm["scores"] or {}).get(metric), arm["versus"]
-        noise = versus and versus["low"] <= 0 <= versus["high"]
+        noise = " (inside noise)" if versus and versus["low"] <= 0 <= versus["high"] else ""
         rows.append(
             {
                 "model": arm["title"],
                 metric: f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]" if score else "–",
-                "difference": f"{versus['difference']:+.3f} to {versus['arm']}{' (inside noise)' if noise else ''}"
-                if versus
-                else "–",
+                "difference": f"{versus['difference']:+.3f} to {_reference(arm, arms)}{noise}" if versus else "–",
                 "lead kept": "–" if arm["retention"] is None else f"{arm['retention']:.0%}",
                 "MB": f"{arm['bytes']['file'] / 1e6:.2f}",
                 "weights": f"{arm['parameters']:,}",
@@ -85,6 +83,22 @@ def speed_table(arms: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             for name, block in blocks.items()
         } | {"whole split": f"{arm['latency']['validation_seconds']:.2f} s"}
     return pd.DataFrame(rows).T
+
+
+def verdicts(arms: Sequence[Mapping[str, Any]]) -> str:
+    """Say which arms score better and worse than what each is compared with, and which differ by noise alone."""
+    told: dict[tuple[str, str], list[str]] = {}
+    for arm in arms:
+        versus = arm["versus"]
+        verdict = "better than" if versus["low"] > 0 else "worse than" if versus["high"] < 0 else "inside noise of"
+        told.setdefault((verdict, _reference(arm, arms)), []).append(arm["title"])
+    return "; ".join(f"{verdict} {reference}: {', '.join(names)}" for (verdict, reference), names in told.items())
+
+
+def _reference(arm: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> str:
+    """Return what readers know the model by that an arm is compared with."""
+    name = arm["versus"]["arm"]
+    return {each["arm"]: each["title"] for each in arms}.get(name) or labels.ARMS.get(name, name)
 
 
 def published(name: str, *, profile: str = "minilm") -> None:

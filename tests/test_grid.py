@@ -56,7 +56,9 @@ def test_unknown_names() -> None:
     assert refused(notebooks=["02"]) == "There is no notebook '02'; there are 01_first, 03_second."
     assert "There is no notebook '1'" in refused(notebooks=["01", "1"])
     message = refused(parameters={"temprature": 2.0})
-    assert message.startswith("There is no parameter 'temprature' to set; known are data,")
+    assert message == "There is no parameter 'temprature' to set; the nearest known: temperature."
+    message = refused(parameters={"xyz": 2.0})
+    assert message.startswith("There is no parameter 'xyz' to set; known are data,")
     assert "profile" not in message
     for name in ("profile", "task", "seed"):
         assert f"There is no parameter {name!r} to set" in refused(parameters={name: 1})
@@ -491,6 +493,24 @@ def test_what_is_done_is_not_run_again(monkeypatch: pytest.MonkeyPatch, capsys: 
     said = capsys.readouterr().out
     assert "01_first cola seed 0: started, about 61 s" in said, "a run says how long it took last time"
     assert "[  2/2] 01_first sst2 seed 0: done in 0 s; 0:00 so far, about 0:00 left" in said
+
+
+def test_the_time_to_expect_is_a_published_run_s_or_that_of_the_others(
+    house: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    folder = house / "records"
+    folder.mkdir()
+    published = folder / "01.cola.seed0.json"
+    published.write_text(json.dumps({"seconds": 2.0, "building_seconds": 100.0}), encoding="utf-8")
+    one = replace(job("01", "cola", 5), records=folder)
+    assert one.expected() == 2.0 and replace(one, required=True).expected() == 102.0, "the first builds, too"
+    published.write_text("{", encoding="utf-8")
+    assert one.expected() is None and replace(one, task="rte").expected() is None
+    known = [replace(one, task=task) for task in ("cola", "sst2", "rte")]
+    monkeypatch.setattr(jobs.Job, "expected", lambda self: {"sst2": 60.0}.get(self.task))
+    # two workers: half of 60 s and of the 20 s that the others took; what measures time is not halved
+    assert grid._left(known, [10.0, 30.0], workers=2) == (60 + 20 + 20) / 2
+    assert grid._left([replace(known[1], alone=True)], [10.0], workers=2) == 60
 
 
 def test_a_long_run_says_now_and_then_that_it_goes_on(

@@ -93,12 +93,23 @@ def test_the_table_of_arms() -> None:
     student = table.loc[by_name["student"]["title"]]
     score = by_name["student"]["scores"]["accuracy"]
     assert student["accuracy"] == f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
-    assert student["difference"] == "-0.031 to teacher"
+    assert student["difference"] == f"-0.031 to {by_name['teacher']['title']}"
     assert student["lead kept"] == f"{by_name['student']['retention']:.0%}"
     assert student["MB"] == f"{by_name['student']['bytes']['file'] / 1e6:.2f}"
     control = table.loc[by_name["control"]["title"]]
-    assert control["difference"] == "+0.010 to teacher (inside noise)"
+    assert control["difference"] == f"+0.010 to {by_name['teacher']['title']} (inside noise)"
     assert control["lead kept"] == "–"
+
+
+def test_verdicts_are_told_in_words() -> None:
+    def arm(name: str, low: float, high: float, versus: str = "student") -> dict:
+        return {"arm": name, "title": f"the {name}", "versus": {"arm": versus, "low": low, "high": high}}
+
+    some = [arm("a", 0.1, 0.2), arm("b", -0.2, -0.1), arm("c", -0.1, 0.1), arm("d", -0.3, -0.2), arm("e", 0, 1, "a")]
+    assert notebook.verdicts(some) == (
+        "better than distilled student: the a; worse than distilled student: the b, the d; "
+        "inside noise of distilled student: the c; inside noise of the a: the e"
+    )
 
 
 def test_the_table_of_times() -> None:

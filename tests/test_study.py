@@ -51,9 +51,9 @@ def line(capsys: pytest.CaptureFixture) -> str:
         ("run --tasks sst2,sts-b", "There is no task 'sts-b'; known are cola, rte, stsb, qnli, sst2, mrpc, qqp, mnli."),
         ("run --tasks ,", "There is no task to run; name one at least."),
         ("run --notebooks 99", "There is no notebook '99'; there are 01_first."),
-        ("run --seeds 0,one", "Seeds are whole numbers and parameters YAML values: invalid literal"),
+        ("run --seeds 0,one", "--seeds takes whole numbers from 0, with commas, not 'one'."),
         ("run -p temprature 2", "There is no parameter 'temprature' to set"),
-        ("run -p temperature [1", "Seeds are whole numbers and parameters YAML values: while parsing"),
+        ("run -p temperature [1", "-p takes a name and a YAML value: while parsing"),
         ("run -p data !!python/name:os.system x", "unrecognized arguments: x"),
         ("run -p temperature !!python/name:os.system", "could not determine a constructor"),
         ("run -p pruning_amounts [-0.1]", "from 0 up to below 1, not -0.1."),
@@ -187,7 +187,10 @@ def test_a_study_ends_with_its_tables(
     assert err == ""
     first, second = out.index("Table 1: size and score"), out.index("Table 2: seconds")
     assert first < out.index("| distilled student") < second < out.rindex("BERT-base shape")
-    assert out.endswith("\nresults/mini: table1.md\nfigures/mini: figure1.png, figure1.svg\n")
+    assert "*inside noise*" in out and "Made by `make study" in out, "what stands under the tables is printed, too"
+    files = "\nresults/mini: table1.md\nfigures/mini: figure1.png, figure1.svg\n"
+    assert f"{files}results/mini/records: what all of these are made from, README.md's numbers too\n" in out
+    assert out.rstrip().endswith("/artifacts/runs/mini: the executed notebooks")
     assert out.count("done in 0 s") == len(profiles.settings("mini")["study"]["tasks"])
 
 

@@ -30,6 +30,8 @@ from helpers.report.summary import Records
 __all__ = ["figure1", "size_score_latency"]
 
 _RANGE = "#F5EBD6"
+# dashes that fill each other's gaps: both lines are seen where the two scores are equal
+_DASHES = {"teacher": (0, (5, 5)), "student": (5, (5, 5))}
 
 
 @styled
@@ -46,8 +48,11 @@ def figure1(records: Records) -> Figure:
     low, high = (100 * bound(REPORT_AMOUNTS) for bound in (min, max))
     entries = [
         Line2D([], [], color=COLOURS["pruned"], marker="o", label="pruned student, 95 % interval"),
-        Line2D([], [], color=COLOURS["student"], linestyle="--", label="student, unpruned"),
-        Line2D([], [], color=COLOURS["teacher"], linestyle="-.", label="teacher"),
+        *(
+            Line2D([], [], color=COLOURS[arm], linestyle=_DASHES[arm], label=label)
+            for arm, label in (("student", "student, unpruned"), ("teacher", "teacher"))
+            if any(summary.score(records, task, arm) for task in sweeps)
+        ),
         Line2D([], [], color=COLOURS["floor"], linestyle=":", label="floor (majority or mean)"),
         _mark(COLOURS["pruned"], "^", "chosen on held-out data"),
         Patch(color=_RANGE, label=f"report's range ({low:.0f} to {high:.0f} %)"),
@@ -106,7 +111,7 @@ def size_score_latency(records: Records) -> Figure:
 
 def _sweep_panel(axis: Axes, records: Records, task: str, points: Sequence) -> None:
     axis.axvspan(100 * min(REPORT_AMOUNTS), 100 * max(REPORT_AMOUNTS), color=_RANGE, zorder=0, linewidth=0)
-    for arm, dashes in (("teacher", "-."), ("student", "--")):
+    for arm, dashes in _DASHES.items():
         reference = summary.score(records, task, arm)
         if reference is not None:
             axis.axhline(reference.value, color=COLOURS[arm], linestyle=dashes, linewidth=1.5)

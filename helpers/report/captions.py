@@ -20,7 +20,8 @@ _HOW_TO_READ = {
     "latency": "Milliseconds per batch: median and, in brackets, 95th percentile; at true lengths the batches differ "
     "in length, and the percentile is about the long ones. Speed-up: the median of "
     "time(BERT-base shape) / time(system), batch by batch, with its 95 % interval.",
-    "retention": "(score - floor) / (teacher - floor); the floor is the majority or mean predictor.",
+    "retention": "(score - floor) / (teacher - floor); the floor is the majority or mean predictor. "
+    "Above 100 %: a better score than the teacher's; below 0 %: a worse one than the floor's.",
 }
 
 
@@ -88,9 +89,11 @@ def _noise(records: Records, table: str) -> str:
     how = f"the half-width of a 95 % {_spread(records)}" if several else f"a 95 % {_spread(records)}"
     shown = f"Scores are shown with {how}. " if table == "table1" else ""
     wider = " (with several seeds: over seeds and over examples, whichever is wider)" if several else ""
+    two = table == "table1" and any(len(record["metrics"]) > 1 for record in records)
+    main = ", marked at a task's first metric" if two else ""
     return (
-        f"{shown}*inside noise*: the interval of the paired difference{wider} contains zero; the intervals are not "
-        "adjusted for the number of comparisons."
+        f"{shown}*inside noise*{main}: the interval of the paired difference{wider} contains zero; the intervals are "
+        "not adjusted for the number of comparisons."
     )
 
 

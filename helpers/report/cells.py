@@ -19,6 +19,7 @@ __all__ = [
     "plain",
     "score",
     "seconds",
+    "signed",
     "time_and_speedup",
 ]
 
@@ -56,8 +57,18 @@ def change(records: Records, task: str, arm: str) -> str:
     if versus is None:
         return DASH
     value, low, high, _ = versus[1]
-    bounds = "" if math.isnan(low) or math.isnan(high) else f" [{low:+.3f}, {high:+.3f}]"
-    return f"{value:+.3f}{bounds}{f' {NOISE}' if _noise(versus[1]) else ''}"
+    bounds = "" if math.isnan(low) or math.isnan(high) else f" [{signed(low)}, {signed(high)}]"
+    return f"{signed(value)}{bounds}{f' {NOISE}' if _noise(versus[1]) else ''}"
+
+
+def signed(value: float) -> str:
+    """Return three decimals with a sign, and none for what is rounded to zero.
+
+    >>> [signed(value) for value in (0.0123, -0.0004, -0.25)]
+    ['+0.012', '0.000', '-0.250']
+    """
+    text = f"{value:+.3f}"
+    return text[1:] if float(text) == 0 else text
 
 
 def percent(found: Summary | None) -> str:

@@ -111,7 +111,8 @@ def _sentences(numbers: Mapping[str, Mapping[str, Any]], tasks: list[str], *, ge
             text += f", and {value['int8_mb']:.1f} MB once its linear layers are int8"
         said.append(f"{text}.")
     if "latency_factor_tinybert" in value:
-        text = f"On a batch of 32 TinyBERT's shape is {value['latency_factor_tinybert']:.1f} times as fast"
+        text = f"On a batch of 32 TinyBERT's shape is {value['latency_factor_tinybert']:.1f} times as fast as "
+        text += "BERT-base's"
         if "latency_factor_int8" in value:
             text += f", with int8 {value['latency_factor_int8']:.1f} times"
         said.append(f"{text} (median over tasks, measured in the same run).")

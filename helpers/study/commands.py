@@ -13,7 +13,7 @@ import yaml
 
 from helpers import profiles, report
 from helpers.arms import results_folder
-from helpers.artifacts import Store
+from helpers.artifacts import Store, default_folder
 from helpers.environment import InputError, RunError
 from helpers.records import read_all
 from helpers.study import grid, jobs, planning
@@ -59,7 +59,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--nli", help="a folder of inference pairs, or a hub id with mnli")
     run.add_argument("--workers", type=int, help="runs at a time; those that measure time are alone in any case")
     run.add_argument("--again", action="store_true", help="run notebooks again whose results are there already")
-    run.add_argument("-p", dest="parameters", nargs=2, action="append", metavar=("NAME", "VALUE"), default=[])
+    run.add_argument(
+        "-p",
+        dest="parameters",
+        nargs=2,
+        action="append",
+        metavar=("NAME", "VALUE"),
+        default=[],
+        help="set a parameter of the profile to a YAML value; may be repeated",
+    )
     run.set_defaults(command=_run)
 
     status = commands.add_parser("status", help="list stored artifacts and their sizes")
@@ -81,13 +89,14 @@ def _words(text: str) -> list[str]:
 
 
 def _run(given: argparse.Namespace) -> int:
+    wrong = [seed for seed in given.seeds or () if not seed.isdecimal()]
+    if wrong:
+        raise InputError(f"--seeds takes whole numbers from 0, with commas, not {wrong[0]!r}.")
+    seeds = None if given.seeds is None else [int(seed) for seed in given.seeds]
     try:
-        seeds = None if given.seeds is None else [int(seed) for seed in given.seeds]
         parameters = {name: yaml.safe_load(value) for name, value in given.parameters}
-    except (ValueError, yaml.YAMLError) as error:
-        raise InputError(
-            f"Seeds are whole numbers and parameters YAML values: {' '.join(str(error).split())}."
-        ) from error
+    except yaml.YAMLError as error:
+        raise InputError(f"-p takes a name and a YAML value: {' '.join(str(error).split())}.") from error
     jobs, workers = planning.plan(
         given.profile,
         tasks=given.tasks,
@@ -111,20 +120,14 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _show(profile: str) -> None:
-    """Print Table 1, Table 2 and where everything is."""
-    some = read_all(results_folder(profile))
-    tables = (
-        ("Table 1: size and score", report.table1, "teacher"),
-        ("Table 2: seconds", report.table2, "bert_base_shape"),
-    )
-    for title, make, baseline in tables:
-        print(f"\n{title}\n\n{report.markdown(make(some), baseline=baseline)}")
+    """Print Table 1 and Table 2 with what they rest on, and where everything is."""
+    texts = report.render_tables(read_all(results_folder(profile)))
+    for title, name in (("Table 1: size and score", "table1"), ("Table 2: seconds", "table2")):
+        print(f"\n{title}\n\n{texts[f'{name}.md'].rstrip()}")
     for kind in ("results", "figures"):
-        print(
-            f"\n{kind}/{profile}: " + ", ".join(p.name for p in _files(profiles.ROOT / kind / profile)),
-            end="",
-        )
-    print()
+        print(f"\n{kind}/{profile}: {', '.join(p.name for p in _files(profiles.ROOT / kind / profile))}", end="")
+    print(f"\nresults/{profile}/records: what all of these are made from, README.md's numbers too")
+    print(f"{os.path.relpath(default_folder() / 'runs' / profile)}: the executed notebooks")
 
 
 def _files(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -46,6 +47,7 @@ def _run(jobs: Sequence[Job], *, workers: int, again: bool) -> list[tuple[Job, s
         if job not in waiting:
             print(f"           {job}: done before", flush=True)
     began, finished, failures = time.monotonic(), 0, []
+    times: list[float] = []
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
         running: dict[Future, tuple[Job, float]] = {}
         while waiting or running:
@@ -54,7 +56,7 @@ def _run(jobs: Sequence[Job], *, workers: int, again: bool) -> list[tuple[Job, s
                 if any((job.task, job.seed) == (bad.task, bad.seed) and bad.required for bad, _ in failures):
                     print(f"           {job}: left out, since it needs what failed", flush=True)
                     continue
-                expected = job.remembered().get("seconds")
+                expected = job.expected()
                 hint = f", about {expected:.0f} s" if expected else ""
                 print(f"           {job}: started{hint}", flush=True)
                 running[pool.submit(execute, job)] = (job, time.monotonic())
@@ -71,8 +73,8 @@ def _run(jobs: Sequence[Job], *, workers: int, again: bool) -> list[tuple[Job, s
                 if reason:
                     failures.append((job, reason))
                 spent = time.monotonic() - began
-                left = sum(j.remembered().get("seconds", spent / finished) for j in waiting) / max(1, workers)
-                total = finished + len(running) + len(waiting)
+                times.append(time.monotonic() - start)
+                total, left = finished + len(running) + len(waiting), _left(waiting, times, workers)
                 print(
                     f"[{finished:3}/{total}] {job}: {'FAILED' if reason else 'done'} in "
                     f"{time.monotonic() - start:.0f} s; {_clock(spent)} so far, about {_clock(left)} left",
@@ -88,6 +90,13 @@ def _may_start(job: Job, running: Sequence[Job], workers: int) -> bool:
     side_by_side = not job.alone and not any(other.alone for other in running)
     own = (job.task, job.seed)
     return side_by_side and len(running) < workers and all((other.task, other.seed) != own for other in running)
+
+
+def _left(waiting: Sequence[Job], times: Sequence[float], workers: int) -> float:
+    """Return the seconds that the waiting jobs will take; one of which nothing is known takes as long as the others."""
+    expected = [job.expected() or statistics.fmean(times) for job in waiting]
+    alone = sum(seconds for job, seconds in zip(waiting, expected, strict=True) if job.alone)
+    return alone + (sum(expected) - alone) / max(1, workers)
 
 
 def _clock(seconds: float) -> str:

@@ -63,6 +63,18 @@ class Job:
         except (OSError, ValueError, TypeError):
             return {}
 
+    def expected(self) -> float | None:
+        """Return the seconds to expect: those of the last time here, or of a published run of the same task."""
+        if "seconds" in self.remembered():
+            return self.remembered()["seconds"]
+        published = sorted(self.records.glob(f"{self.notebook.stem}.{self.task}.seed*.json")) if self.records else []
+        try:
+            record = json.loads(published[0].read_text(encoding="utf-8"))
+            # a notebook that makes what the others need also builds it
+            return record["seconds"] + record["building_seconds"] * self.required
+        except (IndexError, OSError, ValueError, KeyError):
+            return None
+
     def done(self) -> bool:
         """Tell whether this very run has finished and its record is there, unchanged."""
         note = self.remembered()

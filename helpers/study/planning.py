@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import shutil
 import time
@@ -145,7 +146,9 @@ def _changes(inputs: Mapping[str, str | None], parameters: Mapping[str, Any]) ->
     given = {name: value for name, value in inputs.items() if value}
     for name in parameters:
         if name not in profiles.SETTINGS:
-            raise InputError(f"There is no parameter {name!r} to set; known are {', '.join(profiles.SETTINGS)}.")
+            near = difflib.get_close_matches(name, profiles.SETTINGS, n=3)
+            hint = f"the nearest known: {', '.join(near)}." if near else f"known are {', '.join(profiles.SETTINGS)}."
+            raise InputError(f"There is no parameter {name!r} to set; {hint}")
         if name in given:
             raise InputError(f"{name} is given twice, as --{name} and as -p {name}; give it once.")
     changes = {**given, **parameters}

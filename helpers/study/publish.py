@@ -158,7 +158,7 @@ def notebooks_block(root: Path) -> str:
     head = [
         "notebook",
         "question",
-        "minutes from an empty store (models there), `mini` / `minilm`",
+        "minutes for one task, `mini` / `minilm`; in brackets: once its models are stored",
         "writes",
     ] + ["Colab"] * on_github
     lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
