@@ -213,7 +213,7 @@ def test_saving_twice_gives_the_same_bytes_and_both_formats(one, tmp_path):
     ElementTree.fromstring(svg)
     assert "<dc:date>" not in svg and "Line charts of score against pruning amount: CoLA" in svg
     with Image.open(first[1]) as image:
-        assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
+        assert image.info["dpi"] == pytest.approx((110, 110), abs=0.1)
         assert image.info["Description"].startswith("Line charts")
         assert np.asarray(image.convert("L")).std() > 10
 

@@ -271,7 +271,8 @@ def test_the_table_of_notebooks(house: Path) -> None:
     assert lines[0] == "<!-- notebooks:begin -->"
     assert lines[-1] == "<!-- notebooks:end -->"
     assert lines[2:-2] == [
-        "| notebook | question | minutes from an empty store (models there), `mini` / `minilm` | writes |",
+        "| notebook | question | minutes for one task, `mini` / `minilm`; in brackets: once its models are stored "
+        "| writes |",
         "| --- | --- | --- | --- |",
         "| [01_distillation](notebooks/01_distillation.ipynb) | What does 01_distillation ask? "
         "| 1.5 to 2.2 (0.2 to 0.5) / 20 (1.0) | a file |",

@@ -31,7 +31,7 @@ __all__ = ["figure1", "size_score_latency"]
 
 _RANGE = "#F5EBD6"
 # dashes that fill each other's gaps: both lines are seen where the two scores are equal
-_DASHES = {"teacher": (0, (5, 5)), "student": (5, (5, 5))}
+_DASHES = {"teacher": (0, (3, 3)), "student": (3, (3, 3))}
 
 
 @styled

@@ -60,7 +60,7 @@ STYLE: dict[str, object] = {
     "figure.constrained_layout.h_pad": 0.07,
     "figure.constrained_layout.w_pad": 0.07,
     "figure.dpi": 100,
-    "savefig.dpi": 150,
+    "savefig.dpi": 110,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
@@ -156,7 +156,7 @@ def caption(figure: Figure) -> str:
 
 
 def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
-    """Write `<name>.svg` and `<name>.png` (150 dpi); return both paths. The same figure gives the same bytes.
+    """Write `<name>.svg` and `<name>.png` (110 dpi); return both paths. The same figure gives the same bytes.
 
     The alt text is stored in both files. Raises RunError when a file cannot be written.
     """
@@ -165,7 +165,7 @@ def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     for ending, without in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         stream = io.BytesIO()
         with mpl.rc_context(STYLE):
-            figure.savefig(stream, format=ending, dpi=150, metadata=texts | without)
+            figure.savefig(stream, format=ending, dpi=110, metadata=texts | without)
         written.append(records.write_bytes(Path(folder) / f"{name}.{ending}", stream.getvalue()))
     return written
 
