@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from transformers import BertForSequenceClassification
 
-from helpers import models, training
-from helpers.compress.distillation import (
+from helpers import models, tasks, training
+from helpers.compress.distillation import distil, distil_on_text, start_from_general, start_student
+from helpers.compress.losses import (
     IntermediateLoss,
     PredictionLoss,
     attention_loss,
-    distil,
     hidden_loss,
     prediction_loss,
-    start_student,
 )
 from helpers.environment import InputError
 from helpers.tasks import collate
@@ -277,6 +277,16 @@ def test_distil_teaches_without_labels(tmp_path: Path, folders: tuple[Path, Path
     assert any(not torch.equal(value, seeded.state_dict()[name]) for name, value in made.state_dict().items())
 
 
+@pytest.mark.parametrize("stage", ["intermediate", "prediction"])
+def test_distil_learns_the_same_from_stored_outputs(tmp_path: Path, folders: tuple[Path, Path], stage: str) -> None:
+    asked = run(tmp_path / "asked", folders, stage=stage, epochs=2)
+    read = run(tmp_path / "read", folders, stage=stage, epochs=2, teacher_outputs="all")
+    curves = [training.read_curve(tmp_path / name) for name in ("asked", "read")]
+    assert [e["loss"] for e in curves[0]] == pytest.approx([e["loss"] for e in curves[1]], rel=2e-3)
+    for name, value in asked.state_dict().items():
+        assert torch.allclose(value, read.state_dict()[name], atol=5e-3), name
+
+
 def test_distil_writes_a_model_that_transformers_loads(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     made = run(tmp_path / "made", folders, stage="intermediate", epochs=1)
     loaded, report = BertForSequenceClassification.from_pretrained(tmp_path / "made", output_loading_info=True)
@@ -334,3 +344,36 @@ def test_a_student_cannot_start_from_an_unknown_word(tmp_path: Path, folders: tu
     shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 12}
     with pytest.raises(InputError, match="'nothing'"):
         start_student(tmp_path, start="nothing", language_model=folders[0], shape=shape, task="rte", seed=0)
+
+
+def test_a_general_student_learns_from_text_alone(tmp_path: Path) -> None:
+    teacher = tiny.saved(tmp_path / "teacher", tiny.classifier(layers=2, spread=6, dropout=0.1).bert)
+    lines = tiny.task_rows(120)["sentence"]
+    arguments = {
+        "language_model": teacher,
+        "start": "embeddings",
+        "shape": {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 12},
+        "text": tasks.Text(Dataset.from_dict({"text": lines}), "generated", "lines"),
+        "training": Training(epochs=6, learning_rate=1e-2, batch_size=8),
+        "length": 10,
+        "tokens": 600,
+    }
+    for name in ("made", "again"):
+        (tmp_path / name).mkdir()
+        distil_on_text(tmp_path / name, **arguments)
+    curve = training.read_curve(tmp_path / "made")
+    assert sorted(curve[0]) == ["attention", "embedding", "hidden", "loss", "step"], "no answers: a text has none"
+    for part in ("attention", "hidden"):
+        first, last = (sum(entry[part] for entry in some) for some in (curve[:4], curve[-4:]))
+        assert 0 < last < 0.9 * first, part
+    encoders = [models.read(tmp_path / name).tensors for name in ("made", "again")]
+    assert all(torch.equal(value, encoders[1][name]) for name, value in encoders[0].items())
+    # a task's student is this encoder with a new head, which depends on the seed
+    heads = []
+    for seed in (0, 1):
+        (tmp_path / f"start{seed}").mkdir()
+        start_from_general(tmp_path / f"start{seed}", general=tmp_path / "made", task="stsb", seed=seed)
+        start = models.load(tmp_path / f"start{seed}").state_dict()
+        assert all(torch.equal(start[name], value) for name, value in encoders[0].items())
+        heads.append(start["classifier.weight"])
+    assert heads[0].shape == (1, 8) and not torch.equal(*heads)

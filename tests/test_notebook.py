@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from helpers import notebook, profiles
-from helpers.compress import distillation
+from helpers.compress import losses
 from helpers.environment import InputError
 
 
@@ -69,11 +69,11 @@ def test_the_header(shown: list, capsys: pytest.CaptureFixture, monkeypatch: pyt
 
 
 def test_the_source_that_is_shown_is_the_one_that_runs(shown: list) -> None:
-    notebook.show_source(distillation.prediction_loss, distillation.IntermediateLoss.forward)
+    notebook.show_source(losses.prediction_loss, losses.IntermediateLoss.forward)
     first, second = (code.data for code in shown)
     assert first.startswith("def prediction_loss(")
     assert second.startswith("def forward(self"), "a method without its indentation"
-    source = Path(distillation.__file__).read_text(encoding="utf-8")
+    source = Path(losses.__file__).read_text(encoding="utf-8")
     assert first.rstrip() in source
 
 

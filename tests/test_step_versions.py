@@ -65,8 +65,9 @@ def test_no_step_changed_without_a_decision() -> None:
 
 # tests of the test
 
-ALL = {"pretrain", "fine_tune", "start_student", "distil", "recover", "bring", "predict"}
-TRAINED = {"pretrain", "fine_tune", "distil", "recover"}
+DISTILLED = {"distil", "distil_on_text"}
+ALL = {"pretrain", "fine_tune", "start_student", "start_from_general", "recover", "bring", "predict"} | DISTILLED
+TRAINED = {"pretrain", "fine_tune", "recover"} | DISTILLED
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +103,11 @@ def edited(before: dict[str, dict], tree: Path, file: str, old: str, new: str) -
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("compress/distillation.py", "    soft = (", "    # a comment\n\n    soft = ("),
-        ("compress/distillation.py", '"""Soft cross-entropy', '"""The soft cross-entropy'),
-        ("compress/distillation.py", "temperature: float = 1.0) -> Tensor", "temperature: int = 1.0) -> object"),
-        ("compress/distillation.py", "Attention needs as many", "Attention wants as many"),
-        ("compress/distillation.py", "@step(version=1)\ndef distil", "@step(version=2)\ndef distil"),
+        ("compress/losses.py", "    soft = (", "    # a comment\n\n    soft = ("),
+        ("compress/losses.py", '"""Soft cross-entropy', '"""The soft cross-entropy'),
+        ("compress/losses.py", "temperature: float = 1.0) -> Tensor", "temperature: int = 1.0) -> object"),
+        ("compress/losses.py", "Attention needs as many", "Attention wants as many"),
+        ("compress/distillation.py", "@step(version=1)\ndef distil(", "@step(version=2)\ndef distil("),
         # not reached by a step: how an amount is chosen, how a store is kept
         ("compress/chain.py", "key=lambda amount: (found[amount], amount)", "key=lambda amount: found[amount]"),
         ("artifacts/nodes.py", "[:16]", "[:20]"),
@@ -121,9 +122,9 @@ def test_what_cannot_change_a_result_changes_no_code(
 @pytest.mark.parametrize(
     ("file", "old", "new", "steps"),
     [
-        ("compress/distillation.py", ".sum(dim=-1).mean()", ".sum(dim=-1).sum()", {"distil"}),
+        ("compress/losses.py", ".sum(dim=-1).mean()", ".sum(dim=-1).sum()", {"distil"}),
         (
-            "compress/distillation.py",
+            "compress/losses.py",
             "temperature: float = 1.0) -> Tensor",
             "temperature: float = 2.0) -> Tensor",
             {"distil"},
@@ -133,7 +134,7 @@ def test_what_cannot_change_a_result_changes_no_code(
         # from module to module
         ("training/fine_tuning.py", "nn.functional.mse_loss(", "nn.functional.l1_loss(", {"fine_tune", "recover"}),
         ("training/loop.py", "random.permutation(len(batches))", "range(len(batches))", TRAINED),
-        ("models/attention.py", "weights = nn.functional.dropout(", "weights = 2 * nn.functional.dropout(", {"distil"}),
+        ("models/attention.py", "weights = nn.functional.dropout(", "weights = 2 * nn.functional.dropout(", DISTILLED),
         ("models/checkpoints.py", "name.replace(", "name.strip().replace(", ALL - {"pretrain"}),
         ("environment.py", "torch.manual_seed(int(seed))", "torch.manual_seed(1)", ALL),
     ],
@@ -147,16 +148,16 @@ def test_what_can_change_a_result_changes_the_code(
 def test_a_changed_step_is_told_in_a_sentence(tree: Path) -> None:
     before = now(tree)
     assert changes(before, before, tree) == []
-    edited(before["steps"], tree, "compress/distillation.py", ".sum(dim=-1).mean()", ".sum(dim=-1).sum()")
+    edited(before["steps"], tree, "compress/losses.py", ".sum(dim=-1).mean()", ".sum(dim=-1).sum()")
     (said,) = changes(before, now(tree), tree)
-    assert "behind the step distil changed (helpers.compress.distillation.prediction_loss)" in said
+    assert "behind the step distil changed (helpers.compress.losses.prediction_loss)" in said
     assert "raise it if the step's result changes, else run make accept-steps" in said
     edited(
         before["steps"],
         tree,
         "compress/distillation.py",
-        "@step(version=1)\ndef distil",
-        "@step(version=2)\ndef distil",
+        "@step(version=1)\ndef distil(",
+        "@step(version=2)\ndef distil(",
     )
     assert changes(before, now(tree), tree) == ["The step distil has version 2, noted is 1: run make accept-steps."]
     gone = {"steps": {n: s for n, s in before["steps"].items() if n != "recover"}, "definitions": {}}

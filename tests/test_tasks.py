@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
+import published
 import pyarrow
 import pyarrow.parquet
 import pytest
+import tiny
 from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from helpers import mini_glue, models, scores, tasks
 from helpers.environment import InputError
-from tests import published
 
 GLUE = sorted(published.COLUMNS)
 
@@ -352,3 +354,37 @@ def test_files_that_do_not_agree(tmp_path: Path) -> None:
     table = published.rows("sst2", 20) | {"label": ["good"] * 20}
     published.write(tmp_path / "sst2" / "train-00001-of-00002.parquet", table)
     assert "sst2/train-*.parquet cannot be read" in _refused("sst2", tmp_path)
+
+
+# text in pieces
+
+
+@given(
+    some.lists(some.lists(some.sampled_from(tiny.WORDS), max_size=9).map(" ".join), min_size=1, max_size=30),
+    some.integers(4, 12),
+)
+def test_pieces_are_the_text_cut_without_a_gap(lines: list[str], length: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        words = tiny.words(Path(folder))
+    flat = [word for line in lines for word in words(line, add_special_tokens=False)["input_ids"]]
+    if len(flat) < length - 2:
+        with pytest.raises(InputError, match=f"The text has {len(flat)} tokens; it needs {length - 2} at least"):
+            tasks.pieces(lines, words, length=length)
+        return
+    found = tasks.pieces(lines, words, length=length)
+    assert {len(ids) for name in tasks.FIELDS for ids in found[name]} == {length}
+    assert {(ids[0], ids[-1]) for ids in found["input_ids"]} == {(words.cls_token_id, words.sep_token_id)}
+    assert [word for ids in found["input_ids"] for word in ids[1:-1]] == flat[: len(found) * (length - 2)]
+    assert len(flat) - len(found) * (length - 2) < length - 2, "only the rest of a piece is left out"
+    assert set(np.ravel(found["attention_mask"])) == {1} and set(np.ravel(found["token_type_ids"])) == {0}
+
+
+def test_pieces_of_a_part_are_drawn_from_the_whole_text(tmp_path: Path) -> None:
+    words = tiny.words(tmp_path)
+    lines = [" ".join([word] * 8) for word in tiny.WORDS]  # sorted, as a corpus is by its sources
+    whole, part = (tasks.pieces(lines, words, length=10, tokens=tokens)["input_ids"] for tokens in (None, 100))
+    assert len(whole) == 40 and len(part) == 10
+    places = [whole.index(ids) for ids in part]
+    assert places == sorted(places) and places[0] < 10 and places[-1] > 30
+    assert part == tasks.pieces(lines, words, length=10, tokens=100)["input_ids"]
+    assert tasks.pieces(lines, words, length=10, tokens=10**9)["input_ids"] == whole

@@ -2,7 +2,7 @@
 
 from helpers.tasks.glue import GLUE, NLI, TASKS, Task
 from helpers.tasks.loading import TaskData, Text, fetch, load, load_nli, load_text
-from helpers.tasks.tokens import FIELDS, collate, encode
+from helpers.tasks.tokens import FIELDS, collate, encode, pieces
 
 __all__ = [
     "FIELDS",
@@ -18,4 +18,5 @@ __all__ = [
     "load",
     "load_nli",
     "load_text",
+    "pieces",
 ]

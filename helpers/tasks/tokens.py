@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from datasets import Dataset, concatenate_datasets
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from helpers.environment import InputError
 from helpers.tasks.glue import Task
 
-__all__ = ["FIELDS", "collate", "encode"]
+__all__ = ["FIELDS", "collate", "encode", "pieces"]
 
 FIELDS = ("input_ids", "token_type_ids", "attention_mask")
 
@@ -25,6 +28,34 @@ def encode(rows: Dataset, task: Task, tokenizer: PreTrainedTokenizerBase, *, max
 
     encoded = [tokens(rows[start : start + 1000]) for start in range(0, len(rows), 1000)]
     return concatenate_datasets([Dataset.from_dict(part) for part in encoded])
+
+
+def pieces(
+    lines: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, length: int, tokens: int | None = None
+) -> Dataset:
+    """Cut a text into pieces of `length` tokens, [CLS] and [SEP] included, so that training on it needs no padding.
+
+    A piece goes on in the line where the one before ended. With `tokens`, about as many are kept, in pieces drawn from
+    the whole text, which is often sorted by source. Raises `InputError` for a text of less than one piece.
+    """
+    body = length - 2
+    parts = [
+        np.fromiter(itertools.chain.from_iterable(encoded), np.int64)
+        for start in range(0, len(lines), 1000)
+        if (encoded := tokenizer(list(lines[start : start + 1000]), add_special_tokens=False)["input_ids"])
+    ]
+    flat = np.concatenate(parts) if parts else np.empty(0, np.int64)
+    count = len(flat) // body
+    if not count:
+        raise InputError(f"The text has {len(flat)} tokens; it needs {body} at least, or a smaller piece length.")
+    wanted = count if tokens is None else min(count, max(1, tokens // length))
+    chosen = np.sort(np.random.default_rng(0).permutation(count)[:wanted])
+    ids = np.full((wanted, length), tokenizer.sep_token_id, np.int64)
+    ids[:, 0] = tokenizer.cls_token_id
+    ids[:, 1:-1] = flat[: count * body].reshape(count, body)[chosen]
+    return Dataset.from_dict(
+        {"input_ids": ids, "token_type_ids": np.zeros_like(ids), "attention_mask": np.ones_like(ids)}
+    )
 
 
 def collate(

@@ -1,0 +1,121 @@
+"""What a teacher says of every row, computed once and read again in every epoch.
+
+A frozen teacher in eval mode says the same of a row each time, whatever batch the row is in. So its hidden states and
+attention scores are written once, in 16 bits and without padding, and read through memory maps: the operating system
+keeps in memory what fits.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from helpers import models, tasks
+from helpers.environment import RunError, device
+
+__all__ = ["TeacherOutputs", "size_bytes"]
+
+BATCH = 64
+COMPLETE = "complete"
+
+
+def size_bytes(lengths: Sequence[int], *, layers: int, width: int, heads: int) -> int:
+    """Return what is stored of rows of T tokens: (layers + 1) T x width states and layers x heads x T x T scores."""
+    tokens = np.asarray(lengths, dtype=np.int64)
+    return 2 * int(((layers + 1) * width * tokens + layers * heads * tokens**2).sum())
+
+
+class TeacherOutputs:
+    """A teacher's embeddings, hidden states and attention scores of chosen `layers` (1..N), row by row, in 16 bits.
+
+    `rows` are tokenized (lists `input_ids` and so on). Files that a run before this one finished are used again.
+    Raises `RunError` if the disk has no room, or if a value does not fit into 16 bits.
+    """
+
+    def __init__(
+        self,
+        teacher: nn.Module,
+        rows: Sequence[Mapping[str, list[int]]],
+        layers: Sequence[int],
+        folder: Path,
+        *,
+        precision: str = "float32",
+    ) -> None:
+        self.lengths = np.array([len(row["input_ids"]) for row in rows], dtype=np.int64)
+        self.layers, self.folder = list(layers), folder
+        self.width, self.heads = teacher.config.hidden_size, teacher.config.num_attention_heads
+        sizes = {
+            "hidden": (len(layers) + 1) * self.width * self.lengths,
+            "scores": len(layers) * self.heads * self.lengths**2,
+        }
+        self.starts = {name: np.concatenate([[0], np.cumsum(size)]) for name, size in sizes.items()}
+        if not (folder / COMPLETE).exists():
+            self._make_room(2 * sum(int(starts[-1]) for starts in self.starts.values()))
+            self._compute(teacher, rows, precision)
+            (folder / COMPLETE).touch()
+        self.files = {name: self._open(name, "r") for name in self.starts}
+
+    def batch(self, ids: Sequence[int], length: int) -> dict[str, Tensor]:
+        """Return rows by number, padded with zeros to `length`: float16 `teacher_hidden` (B, M + 1, T, H) and
+        `teacher_scores` (B, M, A, T, T)."""
+        count = len(self.layers)
+        hidden = np.zeros((len(ids), count + 1, length, self.width), np.float16)
+        scores = np.zeros((len(ids), count, self.heads, length, length), np.float16)
+        for place, row in enumerate(ids):
+            tokens = self.lengths[row]
+            hidden[place, :, :tokens] = self._part("hidden", row).reshape(count + 1, tokens, self.width)
+            part = self._part("scores", row).reshape(count, self.heads, tokens, tokens)
+            scores[place, :, :, :tokens, :tokens] = part
+        return {"teacher_hidden": torch.from_numpy(hidden), "teacher_scores": torch.from_numpy(scores)}
+
+    def _open(self, name: str, mode: str) -> np.memmap:
+        return np.memmap(self.folder / name, np.float16, mode, shape=(max(1, int(self.starts[name][-1])),))
+
+    def _part(self, name: str, row: int) -> np.ndarray:
+        start, end = self.starts[name][row : row + 2]
+        return self.files[name][start:end]
+
+    def _make_room(self, needed: int) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise RunError(
+                f"The teacher's outputs take {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free where artifacts are "
+                "kept; make room, set STUDY_ARTIFACTS, or set teacher_outputs to off."
+            )
+
+    @torch.inference_mode()
+    def _compute(self, teacher: nn.Module, rows: Sequence[Mapping[str, list[int]]], precision: str) -> None:
+        self.files = {name: self._open(name, "w+") for name in self.starts}
+        where = device()
+        teacher = models.expose_scores(teacher).to(where).eval()
+        order = np.argsort(self.lengths, kind="stable")
+        for start in range(0, len(order), BATCH):
+            chosen = order[start : start + BATCH]
+            batch = tasks.collate([{name: rows[i][name] for name in tasks.FIELDS} for i in chosen])
+            inputs = {name: value.to(where) for name, value in batch.items()}
+            with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):
+                said = teacher(**inputs, output_hidden_states=True, output_attentions=True)
+            hidden = torch.stack([said.hidden_states[layer] for layer in [0, *self.layers]], dim=1)
+            scores = torch.stack([said.attentions[layer - 1] for layer in self.layers], dim=1)
+            self._write(chosen, hidden.float().cpu().numpy(), scores.float().cpu().numpy())
+        for file in self.files.values():
+            file.flush()
+
+    def _write(self, ids: np.ndarray, hidden: np.ndarray, scores: np.ndarray) -> None:
+        for place, row in enumerate(ids):
+            tokens = self.lengths[row]
+            parts = {"hidden": hidden[place, :, :tokens], "scores": scores[place, :, :, :tokens, :tokens]}
+            for name, part in parts.items():
+                if not (np.abs(part) <= np.finfo(np.float16).max).all():  # NaN is not either
+                    raise RunError(
+                        f"The teacher's {name} of row {row} reach {np.abs(part).max():.3g}, which 16 bits do not hold; "
+                        "set teacher_outputs to off."
+                    )
+                self._part(name, row)[:] = part.ravel()
