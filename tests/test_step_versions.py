@@ -66,7 +66,15 @@ def test_no_step_changed_without_a_decision() -> None:
 # tests of the test
 
 DISTILLED = {"distil", "distil_on_text"}
-ALL = {"pretrain", "fine_tune", "start_student", "start_from_general", "recover", "bring", "predict"} | DISTILLED
+ALL = {
+    "pretrain",
+    "fine_tune",
+    "start_student",
+    "start_from_general",
+    "recover",
+    "bring",
+    "predict",
+} | DISTILLED
 TRAINED = {"pretrain", "fine_tune", "recover"} | DISTILLED
 
 
@@ -77,11 +85,11 @@ def unchanged() -> dict[str, dict]:
 
 def test_the_source_shows_every_step() -> None:
     from helpers.artifacts import STEPS
-    from helpers.compress import chain  # noqa: F401 - declares the steps of all modules below it
+    from helpers.compress import augmentation, chain  # noqa: F401 - declare the steps, theirs and those below
 
     declared = {name: step.version for name, step in STEPS.items() if step.__module__.startswith("helpers.")}
     assert {name: step.version for name, step in step_code.steps(ROOT).items()} == declared
-    assert declared.keys() >= ALL
+    assert declared.keys() == ALL | {"augment"}
 
 
 @pytest.fixture
@@ -135,7 +143,8 @@ def test_what_cannot_change_a_result_changes_no_code(
         ("training/fine_tuning.py", "nn.functional.mse_loss(", "nn.functional.l1_loss(", {"fine_tune", "recover"}),
         ("training/loop.py", "random.permutation(len(batches))", "range(len(batches))", TRAINED),
         ("models/attention.py", "weights = nn.functional.dropout(", "weights = 2 * nn.functional.dropout(", DISTILLED),
-        ("models/checkpoints.py", "name.replace(", "name.strip().replace(", ALL - {"pretrain"}),
+        ("models/checkpoints.py", "name.replace(", "name.strip().replace(", ALL - {"pretrain"} | {"augment"}),
+        ("compress/augmentation.py", "random.random() < probability", "random.random() > probability", {"augment"}),
         ("environment.py", "torch.manual_seed(int(seed))", "torch.manual_seed(1)", ALL),
     ],
 )

@@ -1,7 +1,7 @@
 """BERT models: read strictly, built at their true shapes, started, saved and loaded."""
 
 from helpers.models.attention import expose_scores
-from helpers.models.building import SHAPES, classifier, encoder, language_model, load, shaped
+from helpers.models.building import SHAPES, classifier, encoder, language_model, load, masked_language_model, shaped
 from helpers.models.checkpoints import Checkpoint, read, read_config, save, tokenizer
 from helpers.models.students import layer_map, project_embeddings
 
@@ -14,6 +14,7 @@ __all__ = [
     "language_model",
     "layer_map",
     "load",
+    "masked_language_model",
     "project_embeddings",
     "read",
     "read_config",

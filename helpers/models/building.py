@@ -7,6 +7,7 @@ from pathlib import Path
 
 from transformers import (
     BertConfig,
+    BertForMaskedLM,
     BertForPreTraining,
     BertForSequenceClassification,
     BertModel,
@@ -15,7 +16,9 @@ from transformers import (
 from helpers.environment import InputError, set_seed
 from helpers.models.checkpoints import Checkpoint, fill, read
 
-__all__ = ["SHAPES", "classifier", "encoder", "language_model", "load", "shaped"]
+__all__ = ["SHAPES", "classifier", "encoder", "language_model", "load", "masked_language_model", "shaped"]
+
+TIED = "cls.predictions.decoder."  # the same tensors as the word embeddings and the head's bias
 
 SHAPES: dict[str, dict[str, int]] = {
     "bert-base": {
@@ -90,6 +93,23 @@ def language_model(shape: Mapping[str, float], *, seed: int) -> BertForPreTraini
     """Build a BERT with its two pretraining heads and random weights."""
     set_seed(seed)
     return BertForPreTraining(BertConfig(**shape))
+
+
+def masked_language_model(folder: Path) -> BertForMaskedLM:
+    """Load a checkpoint's encoder and the head that fills masks, in eval mode.
+
+    The output layer is the word embeddings again, as in every BERT. Raises `InputError` if there is no such head.
+    """
+    checkpoint = read(folder, masked_head=True)
+    if "cls.predictions.transform.dense.weight" not in checkpoint.tensors:
+        raise InputError(
+            f"The language model {checkpoint.where} has no head that fills masks; take one with such a head, or train "
+            "one on text."
+        )
+    model = BertForMaskedLM(checkpoint.config)
+    wanted = {name: t for name, t in checkpoint.tensors.items() if not name.startswith(("bert.pooler.", TIED))}
+    fill(model, wanted, checkpoint.where, optional=(TIED,))
+    return model.eval()
 
 
 def load(folder: Path) -> BertForSequenceClassification:

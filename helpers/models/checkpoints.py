@@ -45,11 +45,11 @@ class Checkpoint:
     where: str
 
 
-def read(folder: Path) -> Checkpoint:
+def read(folder: Path, *, masked_head: bool = False) -> Checkpoint:
     """Read a BERT checkpoint: `config.json` with `model.safetensors` or, loaded without code, `pytorch_model.bin`.
 
     Old names (`gamma`, `beta`, no `bert.` prefix) become today's; heads and projections that no encoder uses are left
-    out.
+    out, but with `masked_head` the one that fills masks is kept.
     Raises `InputError` if a file is missing or broken or the model is not a BERT.
     """
     try:
@@ -75,7 +75,9 @@ def read(folder: Path) -> Checkpoint:
             f"{folder}/pytorch_model.bin holds something else than weights and is not loaded; use safetensors, or copy "
             "it again."
         ) from error
-    renamed = {_today(name): tensor.float() for name, tensor in tensors.items() if not _today(name).startswith(EXTRAS)}
+    kept = ("cls.predictions.",) if masked_head else ()
+    renamed = {_today(name): tensor.float() for name, tensor in tensors.items()}
+    renamed = {name: t for name, t in renamed.items() if name.startswith(kept or "\0") or not name.startswith(EXTRAS)}
     return Checkpoint(config, renamed, labels, str(folder))
 
 

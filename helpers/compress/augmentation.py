@@ -1,0 +1,234 @@
+"""TinyBERT's data augmentation (Jiao et al. 2019, section 3.2, algorithm 1): variants of training rows, word by word.
+
+A word of one WordPiece is masked, and the language model says what else could stand there; a word of several pieces
+takes its neighbours among word vectors. Each variant then replaces each word with some probability.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor, nn
+from transformers import BertTokenizer
+
+from helpers import models, tasks
+from helpers.artifacts import step
+from helpers.artifacts.store import CHECKPOINTS
+from helpers.compress.word_vectors import WordVectors
+from helpers.environment import device
+
+__all__ = ["Augmentation", "Word", "augment", "candidates", "fill_masks", "read_variants", "variants", "words_of"]
+
+# Words that carry grammar or turn the meaning round: a variant without its "not" would be another example.
+GRAMMAR = """
+a an the this that these those some any each every no not nor never none nothing nobody neither either both all
+i you he she it we they me him her us them my your his its our their who whom whose which what when where why how
+am is are was were be been being do does did doing have has had having will would shall should can could may
+might must ought and or but if because as until while although though unless than so yet of at by for with about
+against between into through during before after above below to from up down in out on off over under again
+there here very too only just also
+"""
+KEPT = frozenset(GRAMMAR.split())
+PART = 2000  # rows after which what is done is kept
+LETTERS = re.compile(r"[A-Za-z]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How many variants of a row, from how many candidates a word, each replaced with which probability."""
+
+    variants: int = 20
+    candidates: int = 15
+    probability: float = 0.4
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a text that may be replaced: its place in the text, and the place of its token if it has only one."""
+
+    start: int
+    end: int
+    token: int | None
+
+
+def words_of(text: str, tokenizer: BertTokenizer, *, max_length: int) -> tuple[list[int], list[Word]]:
+    """Return a text's token ids and the words in it that may be replaced.
+
+    Not among them: numbers and punctuation, words of grammar, special tokens, and what `max_length` cuts off.
+    """
+    encoded = tokenizer(text, truncation=True, max_length=max_length, return_offsets_mapping=True)
+    places: dict[int, list[int]] = {}
+    for token, word in enumerate(encoded.word_ids()):
+        if word is not None and encoded["input_ids"][token] not in tokenizer.all_special_ids:
+            places.setdefault(word, []).append(token)
+    found = []
+    for tokens in places.values():
+        start, end = encoded["offset_mapping"][tokens[0]][0], encoded["offset_mapping"][tokens[-1]][1]
+        word = text[start:end]
+        if LETTERS.fullmatch(word) and word.lower() not in KEPT:
+            found.append(Word(start, end, tokens[0] if len(tokens) == 1 else None))
+    return encoded["input_ids"], found
+
+
+def allowed(tokenizer: BertTokenizer) -> Tensor:
+    """Return which pieces (V,) may stand for a word: whole words of letters, of more than one letter, not grammar."""
+    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    return torch.tensor([bool(LETTERS.fullmatch(w)) and len(w) > 1 and w not in KEPT for w, _ in vocabulary])
+
+
+@torch.inference_mode()
+def fill_masks(
+    model: nn.Module,
+    tokenizer: BertTokenizer,
+    queries: Sequence[tuple[Sequence[int], int]],
+    *,
+    count: int,
+    batch_size: int = 256,
+    precision: str = "float32",
+) -> list[list[str]]:
+    """Return for each query (token ids, place) the `count` most probable words at that place, when it is masked.
+
+    The word that stood there is not among them. Queries of similar length share a batch, and the output layer, as large
+    as the vocabulary, is applied at the masked places alone.
+    """
+    where, may = device(), allowed(tokenizer)
+    model, may = model.to(where).eval(), may.to(where)
+    names = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    order = sorted(range(len(queries)), key=lambda i: len(queries[i][0]))
+    found: list[list[str]] = [[] for _ in queries]
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        rows = [{"input_ids": list(queries[i][0])} for i in chosen]
+        rows = [
+            row | {"token_type_ids": [0] * len(row["input_ids"]), "attention_mask": [1] * len(row["input_ids"])}
+            for row in rows
+        ]
+        inputs = {name: value.to(where) for name, value in tasks.collate(rows, pad_id=tokenizer.pad_token_id).items()}
+        here, places = torch.arange(len(chosen), device=where), torch.tensor([queries[i][1] for i in chosen])
+        places = places.to(where)
+        original = inputs["input_ids"][here, places].clone()
+        inputs["input_ids"][here, places] = tokenizer.mask_token_id
+        with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):
+            hidden = model.bert(**inputs).last_hidden_state
+            logits = model.cls.predictions(hidden[here, places]).float()
+        logits.masked_fill_(~may, -torch.inf)
+        logits[here, original] = -torch.inf
+        best = logits.topk(min(count, logits.shape[1]), dim=1)
+        for i, ids, values in zip(chosen, best.indices.tolist(), best.values.tolist(), strict=True):
+            found[i] = [names[token] for token, value in zip(ids, values, strict=True) if value > -torch.inf]
+    return found
+
+
+def candidates(
+    texts: Sequence[str],
+    model: nn.Module,
+    tokenizer: BertTokenizer,
+    vectors: WordVectors | None,
+    *,
+    count: int,
+    max_length: int,
+    batch_size: int = 256,
+    precision: str = "float32",
+) -> list[list[tuple[Word, list[str]]]]:
+    """Return for each text its replaceable words with what may stand in their place.
+
+    Each word is looked at in the text as it is, once, however many variants are drawn from it. A word without a
+    candidate (several pieces, and no vector) is left out.
+    """
+    seen = [words_of(text, tokenizer, max_length=max_length) for text in texts]
+    queries = [(ids, word.token) for ids, words in seen for word in words if word.token is not None]
+    answers = iter(fill_masks(model, tokenizer, queries, count=count, batch_size=batch_size, precision=precision))
+    found = []
+    for text, (_, words) in zip(texts, seen, strict=True):
+        row = []
+        for word in words:
+            if word.token is not None:
+                options = next(answers)
+            else:
+                options = vectors.nearest(text[word.start : word.end].lower(), count) if vectors else []
+            if options:
+                row.append((word, options))
+        found.append(row)
+    return found
+
+
+def variants(
+    texts: Sequence[str], options: Sequence[Sequence[tuple[Word, list[str]]]], settings: Augmentation, *, row: int
+) -> Iterator[tuple[str, ...]]:
+    """Draw variants of a row of one or two texts, none equal to the row or to one another.
+
+    Of a pair one text is changed and the other stays to the letter, in turn. What is drawn depends on the seed and on
+    the row's number alone. A row with few words has fewer variants: after as many draws as wanted it is enough.
+    """
+    random = np.random.default_rng([settings.seed, row])
+    told = {tuple(texts)}
+    for draw in range(settings.variants):
+        changed = draw % len(texts)
+        new = list(texts)
+        new[changed] = _replace(texts[changed], options[changed], settings.probability, random)
+        if tuple(new) not in told:
+            told.add(tuple(new))
+            yield tuple(new)
+
+
+def _replace(
+    text: str, options: Sequence[tuple[Word, list[str]]], probability: float, random: np.random.Generator
+) -> str:
+    parts, end = [], 0
+    for word, others in options:
+        if random.random() < probability:
+            parts += [text[end : word.start], others[random.integers(len(others))]]
+            end = word.end
+    return "".join([*parts, text[end:]])
+
+
+@step(version=1)
+def augment(
+    folder: Path,
+    *,
+    language_model: Path,
+    vectors: WordVectors | None,
+    data: tasks.TaskData,
+    settings: Augmentation,
+    max_length: int,
+    precision: str,
+) -> None:
+    """Write the variants of a task's training rows: its text columns, the copied `label`, and `row`, their origin.
+
+    Rows are done in parts, and a part that is there is not done again.
+    """
+    tokenizer, model = models.tokenizer(language_model), models.masked_language_model(language_model)
+    options = {"count": settings.candidates, "max_length": max_length, "precision": precision}
+    parts = []
+    for start in range(0, len(data.train), PART):
+        part = folder / CHECKPOINTS / f"variants-{start}.parquet"
+        parts.append(str(part))
+        if part.exists():
+            continue
+        rows = data.train.select(range(start, min(start + PART, len(data.train))))
+        columns = {name: rows[name][:] for name in data.task.text}
+        found = [candidates(texts, model, tokenizer, vectors, **options) for texts in columns.values()]
+        labels = rows["label"][:]
+        made: dict[str, list] = {name: [] for name in (*columns, "label", "row")}
+        for i, (texts, words) in enumerate(
+            zip(zip(*columns.values(), strict=True), zip(*found, strict=True), strict=True)
+        ):
+            for variant in variants(texts, words, settings, row=start + i):
+                for name, value in zip(made, (*variant, labels[i], start + i), strict=True):
+                    made[name].append(value)
+        part.parent.mkdir(exist_ok=True)
+        Dataset.from_dict(made).to_parquet(part.with_suffix(".tmp"))
+        part.with_suffix(".tmp").replace(part)
+    Dataset.from_parquet(parts).to_parquet(folder / "variants.parquet")
+
+
+def read_variants(folder: Path) -> Dataset:
+    """Read what `augment` wrote."""
+    return Dataset.from_parquet(str(folder / "variants.parquet"))

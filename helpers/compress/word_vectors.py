@@ -1,0 +1,91 @@
+"""Word vectors in GloVe's text format: read, or trained on a text, and asked for a word's neighbours."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from gensim.models import KeyedVectors, Word2Vec
+
+from helpers.environment import InputError
+
+__all__ = ["WordVectors", "train_vectors"]
+
+
+class WordVectors:
+    """Words and their vectors, as gensim holds them."""
+
+    def __init__(self, vectors: KeyedVectors, name: str) -> None:
+        self.vectors, self.name = vectors, name
+        self._known: dict[tuple[str, int], list[str]] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all words and their vectors."""
+        total = hashlib.sha256("\n".join(self.vectors.index_to_key).encode())
+        total.update(np.ascontiguousarray(self.vectors.vectors).tobytes())
+        return total.hexdigest()[:16]
+
+    def nearest(self, word: str, count: int) -> list[str]:
+        """Return the `count` other words of letters with the largest cosine; none for a word without a vector."""
+        if word not in self.vectors:
+            return []
+        if (word, count) not in self._known:
+            near = (other for other, _ in self.vectors.most_similar(word, topn=4 * count))
+            self._known[word, count] = list(itertools.islice((other for other in near if other.isalpha()), count))
+        return self._known[word, count]
+
+    @classmethod
+    def read(cls, path: Path) -> WordVectors:
+        """Read a file of lines `word number number …`, without a first line of counts.
+
+        Raises `InputError` for a file that is missing, empty or not UTF-8, and for a line of another dimension, which
+        gensim would pass over.
+        """
+        _check(path)
+        return cls(KeyedVectors.load_word2vec_format(str(path), no_header=True), path.name)
+
+
+def _check(path: Path) -> None:
+    number, dimension = 0, None
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                values = line.rstrip().split(" ")[1:]
+                dimension = dimension or len(values)
+                if len(values) != dimension or dimension < 2:
+                    raise InputError(
+                        f"Line {number} of {path} has {len(values)} numbers, the first has {dimension}; each line must "
+                        "be a word and its vector, with single spaces between, and none a header."
+                    )
+                np.array(values, np.float32)
+    except UnicodeDecodeError as error:
+        raise InputError(f"The word vectors {path} are not UTF-8 text; save them as such.") from error
+    except OSError as error:
+        raise InputError(f"The word vectors {path} cannot be read ({error.strerror}); give another file.") from error
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"Line {number} of {path} holds something that is no number; repair the file.") from error
+    if not number:
+        raise InputError(f"{path} holds no word vectors; give a file in GloVe's text format.")
+
+
+def train_vectors(lines: Iterable[str], path: Path, *, dimension: int = 100, epochs: int = 5, least: int = 5) -> None:
+    """Train word vectors on a text (skip-gram, Mikolov et al. 2013) and write them in GloVe's format.
+
+    Words are lower-case runs of letters that occur `least` times or more. One thread and a fixed seed: the same text
+    gives the same file. Raises `InputError` if no word occurs that often.
+    """
+    sentences = [re.findall(r"[a-z]+", line.lower()) for line in lines]
+    try:
+        model = Word2Vec(
+            sentences, vector_size=dimension, epochs=epochs, min_count=least, sg=1, workers=1, seed=0, window=5
+        )
+    except RuntimeError as error:  # gensim's word for an empty vocabulary
+        raise InputError(f"No word of the text occurs {least} times; give a longer text for word vectors.") from error
+    model.wv.save_word2vec_format(str(path), write_header=False)
