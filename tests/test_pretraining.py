@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,11 @@ from transformers import BertConfig, BertForPreTraining
 
 from helpers import mini_glue, models, tasks, training
 from helpers.artifacts.store import CHECKPOINTS
-from helpers.training import Training, pretraining
+from helpers.training import Training, masking, pretraining
+from helpers.training.masking import IGNORED, mask_tokens, masked_language_loss
 from helpers.training.pretraining import (
-    IGNORED,
     UNRELATED_SHARE,
-    mask_tokens,
-    masked_language_loss,
+    continue_pretraining,
     next_sentence_loss,
     pairs,
     pretrain,
@@ -296,7 +296,7 @@ def test_a_vocabulary_spells_every_word_of_its_text(tmp_path: Path) -> None:
 
 def make(folder: Path, *, steps: int = 70, kill_at_step: int = 0) -> None:
     calls = []
-    whole = pretraining.masked_language_loss
+    whole = masking.masked_language_loss
 
     def counted(model: nn.Module, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         calls.append((labels != IGNORED).float().mean().item())
@@ -304,7 +304,7 @@ def make(folder: Path, *, steps: int = 70, kill_at_step: int = 0) -> None:
             processes.die()
         return whole(model, hidden, labels)
 
-    pretraining.masked_language_loss = counted
+    masking.masked_language_loss = counted
     # 256 lines in batches of 8: 32 batches an epoch, the checkpoint after step 51 lies in mid-epoch
     settings = Training(epochs=1, learning_rate=3e-3, batch_size=8)
     pretrain(
@@ -317,7 +317,7 @@ def make(folder: Path, *, steps: int = 70, kill_at_step: int = 0) -> None:
         training=settings,
         max_length=20,
     )
-    pretraining.masked_language_loss = whole
+    masking.masked_language_loss = whole
     (folder / "calls").write_text(str(len(calls)))
     (folder / "masked").write_text(str(np.mean(calls) if calls else 0))
 
@@ -426,3 +426,28 @@ def test_no_steps_leave_a_random_language_model(tmp_path: Path) -> None:
     random = models.language_model({**SHAPE, "vocab_size": len(words)}, seed=0)
     loaded = BertForPreTraining.from_pretrained(tmp_path)
     assert torch.equal(loaded.cls.predictions.decoder.weight, random.cls.predictions.decoder.weight)
+
+
+# from given weights
+
+
+def test_pretraining_goes_on_from_an_encoder_and_makes_the_head(tmp_path: Path, made: Path) -> None:
+    words = models.tokenizer(made)
+    (tmp_path / "encoder").mkdir()
+    models.save(models.encoder(models.read(made)), words, tmp_path / "encoder")
+    settings = Training(epochs=2, learning_rate=5e-3, batch_size=8)
+    arguments = {"start": tmp_path / "encoder", "text": corpus(), "masked_share": 0.15, "length": 16, "tokens": 4000}
+    for name, chosen in (("on", settings), ("none", replace(settings, epochs=0))):
+        (tmp_path / name).mkdir()
+        continue_pretraining(tmp_path / name, training=chosen, **arguments)
+    curve = training.read_curve(tmp_path / "on")
+    assert sorted(curve[0]) == ["loss", "masked", "step"]
+    assert np.mean([e["loss"] for e in curve[-4:]]) < 0.95 * np.mean([e["loss"] for e in curve[:4]])
+    before, untrained, after = (models.read(tmp_path / name).tensors for name in ("encoder", "none", "on"))
+    encoder = [name for name in before if not name.startswith("bert.pooler.")]
+    assert all(torch.equal(untrained[name], before[name]) for name in encoder), "it begins with the given weights"
+    assert sum(not torch.equal(after[name], before[name]) for name in encoder) > 0.9 * len(encoder)
+    assert not any(name.startswith("bert.pooler.") for name in after)
+    # the result fills masks, and begins a teacher
+    assert models.masked_language_model(tmp_path / "on").cls.predictions.bias.abs().max() > 0
+    assert models.classifier(models.read(tmp_path / "on"), outputs=2, seed=0).config.num_labels == 2

@@ -95,20 +95,22 @@ def language_model(shape: Mapping[str, float], *, seed: int) -> BertForPreTraini
     return BertForPreTraining(BertConfig(**shape))
 
 
-def masked_language_model(folder: Path) -> BertForMaskedLM:
-    """Load a checkpoint's encoder and the head that fills masks, in eval mode.
+def masked_language_model(folder: Path, *, new_head: bool = False, seed: int = 0) -> BertForMaskedLM:
+    """Load a checkpoint's encoder and the head that fills masks, in eval mode; with `new_head` this head is random.
 
     The output layer is the word embeddings again, as in every BERT. Raises `InputError` if there is no such head.
     """
-    checkpoint = read(folder, masked_head=True)
-    if "cls.predictions.transform.dense.weight" not in checkpoint.tensors:
+    checkpoint = read(folder, masked_head=not new_head)
+    if not new_head and "cls.predictions.transform.dense.weight" not in checkpoint.tensors:
         raise InputError(
             f"The language model {checkpoint.where} has no head that fills masks; take one with such a head, or train "
             "one on text."
         )
+    set_seed(seed)
     model = BertForMaskedLM(checkpoint.config)
-    wanted = {name: t for name, t in checkpoint.tensors.items() if not name.startswith(("bert.pooler.", TIED))}
-    fill(model, wanted, checkpoint.where, optional=(TIED,))
+    other = ("bert.pooler.", "classifier.", TIED)
+    wanted = {name: tensor for name, tensor in checkpoint.tensors.items() if not name.startswith(other)}
+    fill(model, wanted, checkpoint.where, optional=("cls.",) if new_head else (TIED,))
     return model.eval()
 
 

@@ -2,12 +2,13 @@
 
 from helpers.training.fine_tuning import fine_tune, logits_of, read_curve, task_loss, write_curve
 from helpers.training.loop import Batch, LengthBuckets, Training, fit, sum_of_parts
-from helpers.training.pretraining import pretrain
+from helpers.training.pretraining import continue_pretraining, pretrain
 
 __all__ = [
     "Batch",
     "LengthBuckets",
     "Training",
+    "continue_pretraining",
     "fine_tune",
     "fit",
     "logits_of",

@@ -1,4 +1,4 @@
-"""Pretrain a BERT from scratch on text: masked words, drawn anew each time, and which sentence follows which.
+"""Pretrain a BERT on text: from scratch, with masked words and which sentence follows which, or from given weights.
 
 Devlin et al. 2019, section 3.1; dynamic masking as in RoBERTa, section 4.1.
 """
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-import torch
 from datasets import Dataset
 from tokenizers import BertWordPieceTokenizer
 from torch import Tensor, nn
@@ -22,19 +21,11 @@ from helpers import environment, models, tasks
 from helpers.artifacts import step
 from helpers.training.fine_tuning import write_curve
 from helpers.training.loop import Batch, Loss, Training, fit
+from helpers.training.masking import IGNORED, masked_loss
 
-__all__ = [
-    "mask_tokens",
-    "masked_language_loss",
-    "next_sentence_loss",
-    "pairs",
-    "pretrain",
-    "pretraining_loss",
-    "train_tokenizer",
-]
+__all__ = ["continue_pretraining", "next_sentence_loss", "pairs", "pretrain", "pretraining_loss", "train_tokenizer"]
 
 UNRELATED_SHARE = 0.2  # of the lines with two sentences get another line's second one
-IGNORED = -100
 ALPHABET_LIMIT = 1000  # rarer letters are unknown, as in BERT's own vocabulary
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -69,31 +60,6 @@ def train_tokenizer(lines: Sequence[str], *, vocabulary_size: int, folder: Path)
     return BertTokenizer.from_pretrained(folder)
 
 
-def mask_tokens(
-    tokens: Tensor, special: Tensor, *, share: float, mask_id: int, vocabulary_size: int
-) -> tuple[Tensor, Tensor]:
-    """Choose a share of the real tokens anew each time: 80 % of them become [MASK], 10 % another token, 10 % stay.
-
-    `tokens` (B, T), `special` (B, T) true where nothing may be masked. Returns (tokens, labels), labels -100 where not
-    chosen.
-    """
-    chosen = (torch.rand(tokens.shape, device=tokens.device) < share) & ~special
-    labels = torch.where(chosen, tokens, IGNORED)
-    kind = torch.rand(tokens.shape, device=tokens.device)
-    tokens = torch.where(chosen & (kind < 0.8), mask_id, tokens)
-    random = torch.randint(vocabulary_size, tokens.shape, device=tokens.device)
-    return torch.where(chosen & (kind >= 0.9), random, tokens), labels
-
-
-def masked_language_loss(model: nn.Module, hidden: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy at the chosen tokens only, from last hidden states (B, T, H); 0 if a small batch has none."""
-    chosen = labels != IGNORED
-    # the output layer is as large as the vocabulary: apply it to the chosen tokens, not to all
-    logits = model.cls.predictions(hidden[chosen]).float()
-    total = nn.functional.cross_entropy(logits, labels[chosen], reduction="sum")
-    return total / chosen.sum().clamp(min=1)
-
-
 def pairs(lines: Sequence[str], *, seed: int) -> tuple[list[str], list[str | None], list[int]]:
     """Part each line after its first sentence, and give some first sentences another line's second one.
 
@@ -124,26 +90,11 @@ def next_sentence_loss(model: nn.Module, hidden: Tensor, labels: Tensor) -> Tens
 
 def pretraining_loss(words: BertTokenizer, *, masked_share: float, precision: str) -> Loss:
     """Return the loss for `fit` of a BERT with both pretraining heads: masked words plus next sentence, each a part."""
-    never = torch.tensor([words.pad_token_id, words.cls_token_id, words.sep_token_id])
+    return masked_loss(words, share=masked_share, precision=precision, more=_next_sentence)
 
-    def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        where = batch["input_ids"].device
-        # masked here and not in a collator: a resumed run then draws the same masks
-        special = torch.isin(batch["input_ids"], never.to(where))
-        tokens, labels = mask_tokens(
-            batch["input_ids"], special, share=masked_share, mask_id=words.mask_token_id, vocabulary_size=len(words)
-        )
-        inputs = {name: value for name, value in batch.items() if name != "labels"} | {"input_ids": tokens}
-        # Trainer's half precision covers the model's own forward pass, which is not called here
-        with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):
-            hidden = model.bert(**inputs).last_hidden_state
-            parts = {
-                "masked": masked_language_loss(model, hidden, labels),
-                "next_sentence": next_sentence_loss(model, hidden, batch["labels"]),
-            }
-        return sum(parts.values()), parts
 
-    return loss
+def _next_sentence(model: nn.Module, hidden: Tensor, batch: Batch) -> dict[str, Tensor]:
+    return {"next_sentence": next_sentence_loss(model, hidden, batch["labels"])}
 
 
 @step(version=2)
@@ -178,3 +129,27 @@ def _tokens(
     rows = [words(a, **options) if b is None else words(a, b, **options) for a, b in zip(first, second, strict=True)]
     fields = ("input_ids", "token_type_ids", "attention_mask")
     return Dataset.from_dict({name: [row[name] for row in rows] for name in fields} | {"labels": labels})
+
+
+@step(version=1)
+def continue_pretraining(
+    folder: Path,
+    *,
+    start: Path,
+    text: tasks.Text,
+    masked_share: float,
+    training: Training,
+    length: int,
+    tokens: int,
+) -> None:
+    """Go on from a given encoder, on `tokens` of a text in pieces of `length`, with masked words alone.
+
+    It also makes the head that fills masks, which published encoders often lack. There is no pooler in the result:
+    nothing here would have trained it.
+    """
+    words = models.tokenizer(start)
+    model = models.masked_language_model(start, new_head=True, seed=training.seed)
+    rows = tasks.pieces(text.rows["text"][:], words, length=length, tokens=tokens)
+    loss = masked_loss(words, share=masked_share, precision=training.precision)
+    write_curve(folder, fit(model, rows, loss=loss, training=training, folder=folder))
+    models.save(model, words, folder)
