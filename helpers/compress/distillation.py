@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,13 +12,11 @@ from helpers import models, tasks
 from helpers.artifacts import step
 from helpers.artifacts.store import CHECKPOINTS
 from helpers.compress.losses import IntermediateLoss, PredictionLoss
-from helpers.compress.teacher_outputs import TeacherOutputs
+from helpers.compress.teacher_outputs import TeacherOutputs, with_outputs
 from helpers.environment import InputError, set_seed
-from helpers.training import Batch, Training, fit, logits_of, sum_of_parts, write_curve
+from helpers.training import Training, fit, logits_of, sum_of_parts, write_curve
 
 __all__ = ["distil", "distil_on_text", "start_from_general", "start_student"]
-
-Collator = Callable[[Sequence[Mapping[str, list[int]]]], Batch]
 
 
 @step(version=1)
@@ -114,23 +112,13 @@ def distil(
         loss = IntermediateLoss(pupil, master, chosen, seed=training.seed)
         if teacher_outputs == "all":
             kept = folder / CHECKPOINTS / "teacher"
-            collator = _with(TeacherOutputs(master, rows, chosen, kept, precision=training.precision).batch)
+            collator = with_outputs(TeacherOutputs(master, rows, chosen, kept, precision=training.precision).batch)
     else:
         loss = PredictionLoss(pupil, master, temperature=temperature)
         if teacher_outputs != "off":
             logits = torch.from_numpy(logits_of(master, rows))
-            collator = _with(lambda ids, _: {"teacher_logits": logits[ids]})
+            collator = with_outputs(lambda ids, _: {"teacher_logits": logits[ids]})
     numbered = rows.add_column("row", range(len(rows)))
     curve = fit(loss, numbered, loss=sum_of_parts, training=training, folder=folder, collator=collator)
     write_curve(folder, curve)
     models.save(pupil, words, folder)
-
-
-def _with(outputs: Callable[[list[int], int], Batch]) -> Collator:
-    """Return a collator that puts the teacher's `outputs` (row numbers, padded length) for a batch beside it."""
-
-    def collator(rows: Sequence[Mapping[str, list[int]]]) -> Batch:
-        batch = tasks.collate(rows)
-        return batch | outputs([row["row"] for row in rows], batch["input_ids"].shape[1])
-
-    return collator

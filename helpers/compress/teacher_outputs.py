@@ -8,7 +8,7 @@ keeps in memory what fits.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from helpers import models, tasks
 from helpers.environment import RunError, device
 
-__all__ = ["TeacherOutputs", "size_bytes"]
+__all__ = ["TeacherOutputs", "size_bytes", "with_outputs"]
 
 BATCH = 64
 COMPLETE = "complete"
@@ -119,3 +119,18 @@ class TeacherOutputs:
                         "set teacher_outputs to off."
                     )
                 self._part(name, row)[:] = part.ravel()
+
+
+def with_outputs(
+    outputs: Callable[[list[int], int], dict[str, Tensor]], *, length: int | None = None
+) -> Callable[[Sequence[Mapping[str, list[int]]]], dict[str, Tensor]]:
+    """Return a collator that puts a teacher's `outputs` (row numbers, padded length) for a batch beside it.
+
+    The rows have their number as `row`.
+    """
+
+    def collator(rows: Sequence[Mapping[str, list[int]]]) -> dict[str, Tensor]:
+        batch = tasks.collate(rows, length=length)
+        return batch | outputs([row["row"] for row in rows], batch["input_ids"].shape[1])
+
+    return collator

@@ -80,6 +80,7 @@ def fit(
     collator: Callable[[Sequence[Mapping]], Batch] = collate,
     max_steps: int | None = None,
     after_step: Callable[[nn.Module], None] | None = None,
+    optimizer: str = "adamw_torch_fused",
 ) -> list[dict[str, float]]:
     """Train `model` in place and return its learning curve: {step, loss, and each part of the loss}.
 
@@ -106,7 +107,7 @@ def fit(
         learning_rate=training.learning_rate,
         warmup_steps=int(training.warmup_fraction * total),
         weight_decay=training.weight_decay,
-        optim="adamw_torch_fused",
+        optim=optimizer,
         bf16=training.precision == "bf16",
         use_cpu=training.device == "cpu",
         seed=training.seed,

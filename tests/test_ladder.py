@@ -1,0 +1,63 @@
+"""The training ladder: what each rung changes, what is timed, and the factors that follow."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import tiny
+
+from helpers.compress import ladder
+from helpers.environment import InputError
+
+
+def test_the_rungs_are_the_plain_way_each_speed_up_alone_and_all() -> None:
+    rungs = ladder.ways()
+    assert list(rungs) == ["plain", "true lengths", "bf16", "fused optimizer", "stored outputs", "all together"]
+    plain = vars(rungs["plain"])
+    assert plain == {"padded_to": 128, "precision": "float32", "optimizer": "adamw_torch", "stored": False}
+    for name, changes in ladder.SPEED_UPS.items():
+        assert vars(rungs[name]) == plain | changes and len(changes) == 1
+    together = {"padded_to": None, "precision": "bf16", "optimizer": "adamw_torch_fused", "stored": True}
+    assert vars(rungs["all together"]) == together
+    assert list(ladder.ways(["bf16"])) == ["plain", "bf16", "all together"]
+
+
+@pytest.mark.parametrize("name", ["plain", "all together"])
+def test_steps_are_timed_after_two_that_do_not_count(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    # a clock on which the first steps take 100 s and each later one 0.5 s
+    clock = itertools.accumulate(itertools.chain([0, 100], itertools.repeat(0.5)))
+    monkeypatch.setattr(ladder, "_now", lambda: next(clock))
+    asked = []
+    collate = ladder.tasks.collate
+    monkeypatch.setattr(ladder.tasks, "collate", lambda rows, **given: asked.append(given) or collate(rows, **given))
+    way = ladder.ways()[name]
+    found = ladder.examples_per_second(
+        way if way.padded_to is None else replace(way, padded_to=24),  # this model reads 32 tokens
+        tiny.classifier(layers=2),
+        tiny.classifier(layers=1, width=8, seed=1),
+        tiny.tokens(80, longest=9),
+        layers=[2],
+        batch_size=8,
+        steps=5,
+    )
+    assert found["training"] == 8 / 0.5
+    assert ("storing" in found) == (name == "all together")
+    lengths = {given.get("length") for given in asked}
+    assert lengths == ({24} if name == "plain" else {None})
+
+
+def test_factors_count_what_is_done_once() -> None:
+    plain, fast = {"training": 10.0}, {"training": 400.0, "storing": 200.0}
+    assert ladder.factor(plain, {"training": 400.0}, epochs=3) == pytest.approx(40)
+    assert ladder.factor(plain, fast, epochs=1) == pytest.approx(0.1 / (1 / 200 + 1 / 400))
+    assert ladder.factor(plain, fast, epochs=10) == pytest.approx(1.0 / (1 / 200 + 10 / 400))
+
+
+@pytest.mark.parametrize("steps", [0, 9, 60])
+def test_too_few_rows_or_too_many_steps(steps: int) -> None:
+    with pytest.raises(InputError, match=f"{steps} steps of 8 rows are to be timed, after 2 more; there are 80 rows"):
+        ladder.examples_per_second(
+            ladder.PLAIN, tiny.classifier(), tiny.classifier(), tiny.tokens(80), layers=[1], batch_size=8, steps=steps
+        )
