@@ -18,7 +18,10 @@ from transformers import BertForSequenceClassification
 from helpers import models, tasks, training
 from helpers.compress.distillation import distil, distil_on_text, start_from_general, start_student
 from helpers.compress.losses import (
+    AUTHORS_CODE,
+    PARTS,
     IntermediateLoss,
+    LossOptions,
     PredictionLoss,
     attention_loss,
     hidden_loss,
@@ -232,6 +235,105 @@ def test_the_teacher_is_frozen_and_the_labels_do_not_count(tmp_path: Path, stage
     for name, parameter in module.named_parameters():
         if name in projections:
             assert (parameter - projections[name]).abs().max() > 1e-4, name
+
+
+# the switches
+
+
+def test_the_paper_s_options_are_the_default_and_the_authors_code_differs_in_each() -> None:
+    usual, theirs = vars(LossOptions()), vars(AUTHORS_CODE)
+    assert {name for name in usual if usual[name] != theirs[name]} == {
+        *("shared_projection", "padding_counts", "mean_over_classes", "gold_scores", "teacher_dropout"),
+    }
+    with pytest.raises(InputError, match="one or more of the parts embedding, hidden, attention, not"):
+        LossOptions(parts=("embeddings",))
+    with pytest.raises(InputError, match="one or more of the parts"):
+        LossOptions(parts=())
+
+
+def intermediate(**options: object) -> IntermediateLoss:
+    teacher, student = tiny.classifier(layers=4, spread=4), tiny.classifier(layers=2, width=8, spread=4, seed=1)
+    return IntermediateLoss(student, teacher, [2, 4], seed=0, options=LossOptions(**options)).eval()
+
+
+@pytest.mark.parametrize("left_out", PARTS)
+def test_a_part_may_be_left_out(left_out: str) -> None:
+    with torch.no_grad():
+        whole, rest = intermediate()(**batch()), intermediate(parts=[p for p in PARTS if p != left_out])(**batch())
+    assert rest == {part: value for part, value in whole.items() if part != left_out}
+
+
+def test_one_projection_may_serve_all_layers() -> None:
+    module = intermediate(shared_projection=True)
+    assert len(module.projections) == 1
+    own = intermediate()
+    with torch.no_grad():
+        for projection in own.projections:
+            projection.weight.copy_(module.projections[0].weight)
+        assert module(**batch()) == own(**batch())
+
+
+def test_padding_may_count() -> None:
+    data = batch(4)
+    assert (data["attention_mask"] == 0).any()
+    module = intermediate(padding_counts=True)
+    with torch.no_grad():
+        found = module(**data)
+        inputs = {name: data[name] for name in tasks.FIELDS}
+        ours = module.student(**inputs, output_hidden_states=True)
+        theirs = module.teacher.model(**inputs, output_hidden_states=True)
+        error = (module.projections[0](ours.hidden_states[0]) - theirs.hidden_states[0]) ** 2
+    assert found["embedding"].item() == pytest.approx(error.mean().item(), rel=1e-5)
+    assert found["embedding"].item() != pytest.approx(intermediate()(**data)["embedding"].item(), rel=1e-3)
+
+
+def test_the_prediction_loss_has_switches() -> None:
+    student, teacher = normal(0, 7, 3), normal(1, 7, 3)
+    plain = prediction_loss(student, teacher, temperature=3.0).item()
+    squared = prediction_loss(student, teacher, temperature=3.0, options=LossOptions(temperature_squared=True)).item()
+    averaged = prediction_loss(student, teacher, temperature=3.0, options=LossOptions(mean_over_classes=True)).item()
+    assert squared == pytest.approx(9 * plain) and averaged == pytest.approx(plain / 3)
+
+
+def test_scores_may_be_learned_from_the_labels() -> None:
+    teacher, student = tiny.classifier(spread=5, outputs=1), tiny.classifier(spread=5, outputs=1, seed=1)
+    data = batch(regression=True)
+    module = PredictionLoss(student, teacher, temperature=1.0, options=LossOptions(gold_scores=True)).eval()
+    with torch.no_grad():
+        ours = student(**{name: data[name] for name in tasks.FIELDS}).logits.squeeze(-1)
+        assert module(**data)["prediction"].item() == pytest.approx(((ours - data["labels"]) ** 2).mean().item())
+    # a class is still learned from the teacher
+    classes = [
+        PredictionLoss(tiny.classifier(seed=1), tiny.classifier(), temperature=1.0, options=o).eval()
+        for o in (LossOptions(), LossOptions(gold_scores=True))
+    ]
+    with torch.no_grad():
+        assert classes[0](**batch())["prediction"] == classes[1](**batch())["prediction"]
+
+
+def test_the_teacher_may_keep_its_dropout() -> None:
+    teacher = tiny.classifier(layers=2, dropout=0.5, spread=4)
+    module = IntermediateLoss(
+        tiny.classifier(layers=1, width=8), teacher, [2], seed=0, options=LossOptions(teacher_dropout=True)
+    ).eval()
+    with torch.no_grad():
+        said = [module(**batch())["hidden"].item() for _ in range(2)]
+    assert said[0] != said[1]
+    assert not any(p.requires_grad for p in teacher.parameters())
+
+
+def test_outputs_that_change_are_not_stored(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    for options in (LossOptions(teacher_dropout=True), LossOptions(padding_counts=True)):
+        with pytest.raises(InputError, match="the teacher is asked anew: set teacher_outputs to off"):
+            run(
+                tmp_path / f"dropout {options.teacher_dropout}",
+                folders,
+                stage="intermediate",
+                teacher_outputs="all",
+                options=options,
+            )
+    made = run(tmp_path / "made", folders, stage="intermediate", epochs=1, options=AUTHORS_CODE)
+    assert made.config.num_hidden_layers == 1
 
 
 # the steps

@@ -11,7 +11,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from helpers import models, tasks
 from helpers.artifacts import step
 from helpers.artifacts.store import CHECKPOINTS
-from helpers.compress.losses import IntermediateLoss, PredictionLoss
+from helpers.compress.losses import IntermediateLoss, LossOptions, PredictionLoss
 from helpers.compress.teacher_outputs import TeacherOutputs, with_outputs
 from helpers.environment import InputError, set_seed
 from helpers.training import Training, fit, logits_of, sum_of_parts, write_curve
@@ -95,12 +95,19 @@ def distil(
     layers: str | list[int] = "uniform",
     temperature: float = 1.0,
     teacher_outputs: str = "off",
+    options: LossOptions | None = None,
 ) -> None:
     """Train a student on a teacher's `intermediate` states, or on its `prediction`. The labels are not used.
 
     `teacher_outputs`: `off` asks the teacher in every epoch, `logits` and `all` ask once and read the answers again,
-    `all` also the states. Raises `InputError` if the two models do not share one vocabulary.
+    `all` also the states. Raises `InputError` if the two models do not share one vocabulary, or if `options` ask for
+    a teacher whose outputs cannot be stored.
     """
+    options = options or LossOptions()
+    if teacher_outputs != "off" and options.needs_live_teacher:
+        raise InputError(
+            "With padding_counts or teacher_dropout the teacher is asked anew: set teacher_outputs to off."
+        )
     words = models.tokenizer(student)
     if words.get_vocab() != models.tokenizer(teacher).get_vocab():
         raise InputError("Teacher and student have different vocabularies; distillation compares them token by token.")
@@ -109,12 +116,12 @@ def distil(
     collator = tasks.collate
     if stage == "intermediate":
         chosen = models.layer_map(pupil.config.num_hidden_layers, master.config.num_hidden_layers, layers)
-        loss = IntermediateLoss(pupil, master, chosen, seed=training.seed)
+        loss = IntermediateLoss(pupil, master, chosen, seed=training.seed, options=options)
         if teacher_outputs == "all":
             kept = folder / CHECKPOINTS / "teacher"
             collator = with_outputs(TeacherOutputs(master, rows, chosen, kept, precision=training.precision).batch)
     else:
-        loss = PredictionLoss(pupil, master, temperature=temperature)
+        loss = PredictionLoss(pupil, master, temperature=temperature, options=options)
         if teacher_outputs != "off":
             logits = torch.from_numpy(logits_of(master, rows))
             collator = with_outputs(lambda ids, _: {"teacher_logits": logits[ids]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,48 @@ from helpers.environment import InputError, set_seed
 from helpers.tasks import FIELDS
 from helpers.training import Batch
 
-__all__ = ["IntermediateLoss", "PredictionLoss", "attention_loss", "hidden_loss", "prediction_loss"]
+__all__ = [
+    "AUTHORS_CODE",
+    "IntermediateLoss",
+    "LossOptions",
+    "PARTS",
+    "PredictionLoss",
+    "attention_loss",
+    "hidden_loss",
+    "prediction_loss",
+]
+
+PARTS = ("embedding", "hidden", "attention")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossOptions:
+    """What is compared, and how: the defaults are the paper's, each switch is something that its authors' code does."""
+
+    parts: Sequence[str] = PARTS  # of the intermediate loss
+    shared_projection: bool = False  # one matrix for all layers, not one each
+    padding_counts: bool = False  # the means are over all positions, padded ones too
+    temperature_squared: bool = False  # keeps the gradients' size when the temperature changes (Hinton et al. 2015)
+    mean_over_classes: bool = False  # the prediction loss is divided by the number of classes
+    gold_scores: bool = False  # where the task is a score, the student learns from the label, not from the teacher
+    teacher_dropout: bool = False  # the teacher stays in training mode
+
+    def __post_init__(self) -> None:
+        wrong = [part for part in self.parts if part not in PARTS]
+        if wrong or not self.parts:
+            raise InputError(
+                f"The intermediate loss has one or more of the parts {', '.join(PARTS)}, not {self.parts}."
+            )
+
+    @property
+    def needs_live_teacher(self) -> bool:
+        """Whether a teacher's stored outputs will not do: they are of eval mode, and without padding."""
+        return self.padding_counts or self.teacher_dropout
+
+
+AUTHORS_CODE = LossOptions(
+    shared_projection=True, padding_counts=True, mean_over_classes=True, gold_scores=True, teacher_dropout=True
+)
 
 
 def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
@@ -39,19 +81,24 @@ def hidden_loss(student: Tensor, teacher: Tensor, projection: nn.Module, mask: T
     return (error * real).sum() / (real.sum() * teacher.shape[-1])
 
 
-def prediction_loss(student: Tensor, teacher: Tensor, *, temperature: float = 1.0) -> Tensor:
+def prediction_loss(
+    student: Tensor, teacher: Tensor, *, temperature: float = 1.0, options: LossOptions | None = None
+) -> Tensor:
     """Soft cross-entropy between logits (B, C) at a temperature (equation 10), or squared error of scores if C is 1."""
+    options = options or LossOptions()
     if student.shape[-1] == 1:
         return nn.functional.mse_loss(student.float(), teacher.float())
     soft = (teacher.float() / temperature).softmax(dim=-1)
-    return -(soft * (student.float() / temperature).log_softmax(dim=-1)).sum(dim=-1).mean()
+    loss = -(soft * (student.float() / temperature).log_softmax(dim=-1)).sum(dim=-1).mean()
+    loss = loss * temperature**2 if options.temperature_squared else loss
+    return loss / student.shape[-1] if options.mean_over_classes else loss
 
 
 class _Teacher:
     """A frozen teacher, kept out of the student's parameters and checkpoints."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model.eval().requires_grad_(False)
+    def __init__(self, model: nn.Module, *, dropout: bool = False) -> None:
+        self.model = model.train(dropout).requires_grad_(False)
 
     @torch.no_grad()
     def __call__(self, inputs: Batch, **outputs: bool) -> object:
@@ -65,28 +112,42 @@ class IntermediateLoss(nn.Module):
     (`TeacherOutputs.batch`); then the teacher itself is not asked.
     """
 
-    def __init__(self, student: nn.Module, teacher: nn.Module, layers: Sequence[int], *, seed: int) -> None:
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: nn.Module,
+        layers: Sequence[int],
+        *,
+        seed: int,
+        options: LossOptions | None = None,
+    ) -> None:
         super().__init__()
+        self.options = options or LossOptions()
         self.student = models.expose_scores(student)
-        self.teacher = _Teacher(models.expose_scores(teacher))
+        self.teacher = _Teacher(models.expose_scores(teacher), dropout=self.options.teacher_dropout)
         self.layers = list(layers)
         set_seed(seed)
         narrow, wide = student.config.hidden_size, teacher.config.hidden_size
-        self.projections = nn.ModuleList(nn.Linear(narrow, wide, bias=False) for _ in range(len(layers) + 1))
+        count = 1 if self.options.shared_projection else len(layers) + 1
+        self.projections = nn.ModuleList(nn.Linear(narrow, wide, bias=False) for _ in range(count))
 
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
-        """Return the three losses, each summed over layers: `embedding`, `hidden`, `attention`."""
+        """Return `embedding`, `hidden` and `attention`, or those that `options` name, each summed over layers."""
         inputs, mask = {name: batch[name] for name in FIELDS}, batch["attention_mask"]
         ours = self.student(**inputs, output_attentions=True, output_hidden_states=True)
         if len(ours.attentions) != len(self.layers) or len(ours.hidden_states) != len(self.layers) + 1:
             raise RuntimeError("The student returned no attention scores or hidden states; nothing would be compared.")
         hidden, scores = self._teacher_outputs(batch, inputs)
-        states = list(zip(ours.hidden_states, hidden, self.projections, strict=True))
-        return {
+        if self.options.padding_counts:
+            mask = torch.ones_like(mask)
+        projections = self.projections if len(self.projections) > 1 else [*self.projections] * len(hidden)
+        states = list(zip(ours.hidden_states, hidden, projections, strict=True))
+        losses = {
             "embedding": hidden_loss(*states[0], mask),
             "hidden": sum(hidden_loss(*each, mask) for each in states[1:]),
             "attention": sum(attention_loss(*each, mask) for each in zip(ours.attentions, scores, strict=True)),
         }
+        return {part: losses[part] for part in self.options.parts}
 
     def _teacher_outputs(self, batch: Batch, inputs: Batch) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         """Return the teacher's states (B, T, H) of layer 0 and the compared ones, and their scores (B, A, T, T)."""
@@ -100,13 +161,19 @@ class IntermediateLoss(nn.Module):
 class PredictionLoss(nn.Module):
     """A student whose logits are compared with a teacher's, which a batch may bring with it as `teacher_logits`."""
 
-    def __init__(self, student: nn.Module, teacher: nn.Module, *, temperature: float) -> None:
+    def __init__(
+        self, student: nn.Module, teacher: nn.Module, *, temperature: float, options: LossOptions | None = None
+    ) -> None:
         super().__init__()
-        self.student, self.teacher, self.temperature = student, _Teacher(teacher), temperature
+        self.options, self.temperature = options or LossOptions(), temperature
+        self.student, self.teacher = student, _Teacher(teacher, dropout=self.options.teacher_dropout)
 
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
         """Return the loss under `prediction`."""
         inputs = {name: batch[name] for name in FIELDS}
         ours = self.student(**inputs).logits
-        theirs = batch["teacher_logits"] if "teacher_logits" in batch else self.teacher(inputs).logits
-        return {"prediction": prediction_loss(ours, theirs, temperature=self.temperature)}
+        if self.options.gold_scores and ours.shape[-1] == 1:
+            theirs = batch["labels"][:, None]
+        else:
+            theirs = batch["teacher_logits"] if "teacher_logits" in batch else self.teacher(inputs).logits
+        return {"prediction": prediction_loss(ours, theirs, temperature=self.temperature, options=self.options)}
