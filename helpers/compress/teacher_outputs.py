@@ -18,16 +18,10 @@ from torch import Tensor, nn
 from helpers import models, tasks
 from helpers.environment import RunError, device
 
-__all__ = ["TeacherOutputs", "size_bytes", "with_outputs"]
+__all__ = ["TeacherOutputs", "with_outputs"]
 
 BATCH = 64
 COMPLETE = "complete"
-
-
-def size_bytes(lengths: Sequence[int], *, layers: int, width: int, heads: int) -> int:
-    """Return what is stored of rows of T tokens: (layers + 1) T x width states and layers x heads x T x T scores."""
-    tokens = np.asarray(lengths, dtype=np.int64)
-    return 2 * int(((layers + 1) * width * tokens + layers * heads * tokens**2).sum())
 
 
 class TeacherOutputs:

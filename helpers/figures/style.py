@@ -165,7 +165,7 @@ def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     for ending, without in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         stream = io.BytesIO()
         with mpl.rc_context(STYLE):
-            figure.savefig(stream, format=ending, dpi=110, metadata=texts | without)
+            figure.savefig(stream, format=ending, metadata=texts | without)
         written.append(records.write_bytes(Path(folder) / f"{name}.{ending}", stream.getvalue()))
     return written
 

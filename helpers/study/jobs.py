@@ -65,8 +65,8 @@ class Job:
 
     def expected(self) -> float | None:
         """Return the seconds to expect: those of the last time here, or of a published run of the same task."""
-        if "seconds" in self.remembered():
-            return self.remembered()["seconds"]
+        if (seconds := self.remembered().get("seconds")) is not None:
+            return seconds
         published = sorted(self.records.glob(f"{self.notebook.stem}.{self.task}.seed*.json")) if self.records else []
         try:
             record = json.loads(published[0].read_text(encoding="utf-8"))
