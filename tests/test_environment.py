@@ -49,6 +49,12 @@ def test_flags_are_those_that_linux_lists():
     assert environment.cpu_flags() == sorted(listed & set(environment._FLAGS))
 
 
+def test_flags_have_their_usual_names_and_those_that_are_off_are_left_out(monkeypatch):
+    capabilities = {"avx512_f": True, "avx2": True, "avx512_vnni": False, "sse4": True, "cpu_name": "some CPU"}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert environment.cpu_flags() == ["avx2", "avx512f"]
+
+
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
