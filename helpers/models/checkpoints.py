@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def read(folder: Path, *, masked_head: bool = False) -> Checkpoint:
             "model.safetensors or pytorch_model.bin."
         ) from error
     except (ValueError, TypeError, SafetensorError, RuntimeError, EOFError, OSError, KeyError) as error:
-        reason = " ".join(str(error).split())[:100]
+        reason = textwrap.shorten(str(error), 100, placeholder=" …")
         raise InputError(f"The model in {folder} cannot be read ({reason}); copy it again.") from error
     except pickle.UnpicklingError as error:  # code in a pickle, or no weights at all, as in a pointer to large files
         raise InputError(
@@ -88,7 +89,7 @@ def read_config(folder: Path) -> BertConfig:
     except InputError:
         raise
     except (OSError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())[:100]
+        reason = textwrap.shorten(str(error), 100, placeholder=" …")
         raise InputError(f"{folder}/config.json cannot be read ({reason}); copy it again.") from error
 
 
@@ -110,7 +111,7 @@ def _config(values: Mapping[str, object], where: Path) -> BertConfig:
             BertModel(config)
     except (StrictDataclassError, TypeError, ValueError, KeyError) as error:
         raise InputError(
-            f"{where} does not describe a BERT ({' '.join(str(error).split())[:120]}); copy it again."
+            f"{where} does not describe a BERT ({textwrap.shorten(str(error), 120, placeholder=' …')}); copy it again."
         ) from error
     return config
 

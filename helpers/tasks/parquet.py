@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pyarrow
@@ -21,7 +22,10 @@ def read_split(task: Task, folder: Path, split: str) -> Dataset:
     where = f"{folder.name}/{split}"
     missing = [column for column in (*task.text, "label") if column not in rows.column_names]
     if missing:
-        raise InputError(f"{where} has no column {missing[0]!r}; its columns are {', '.join(rows.column_names)}.")
+        there = ", ".join(rows.column_names)
+        raise InputError(
+            f"{where} has no column {missing[0]!r}; its columns are {there}; add it, as in the hub's files."
+        )
     if not len(rows):
         raise InputError(f"{where} has no rows; copy the files again.")
     labels = list(rows["label"])
@@ -54,5 +58,5 @@ def read_parquet(folder: Path, split: str) -> Dataset:
     try:
         return concatenate_datasets([Dataset(pyarrow.parquet.read_table(file)) for file in files])
     except (pyarrow.ArrowException, OSError, ValueError) as error:  # ValueError: files whose columns do not agree
-        reason = " ".join(str(error).split())[:120]
+        reason = textwrap.shorten(str(error), 120, placeholder=" …")
         raise InputError(f"{folder.name}/{split}-*.parquet cannot be read ({reason}); copy the files again.") from error
