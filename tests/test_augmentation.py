@@ -14,14 +14,13 @@ from hypothesis import strategies as some
 from transformers import BertConfig, BertForMaskedLM, BertForPreTraining, BertTokenizer
 
 from helpers import models, tasks
-from helpers.compress import augmentation
+from helpers.compress import augmentation, word_vectors
 from helpers.compress.augmentation import (
     Augmentation,
     Word,
     augment,
     candidates,
     fill_masks,
-    read_variants,
     variants,
     words_of,
 )
@@ -223,7 +222,7 @@ def test_augment_keeps_what_is_done(
     arguments |= {"max_length": 20, "precision": "float32"}
     (tmp_path / "made").mkdir()
     augment(tmp_path / "made", **arguments)
-    made = read_variants(tmp_path / "made")
+    made = tasks.read_variants(tmp_path / "made")
     assert made.column_names == ["sentence1", "sentence2", "label", "row"]
     assert made["row"][:] == sorted(made["row"][:]) and set(made["row"]) == set(range(7))
     original = data().train
@@ -241,7 +240,7 @@ def test_augment_keeps_what_is_done(
     )
     augment(tmp_path / "again", **arguments)
     assert asked == [3, 3, 1, 1], "two texts a row, rows 3 to 6"
-    assert read_variants(tmp_path / "again")[:] == made[:]
+    assert tasks.read_variants(tmp_path / "again")[:] == made[:]
 
 
 def test_a_language_model_without_the_head_is_refused(
@@ -295,6 +294,21 @@ def test_broken_vector_files(tmp_path: Path, text: str | None, expected: str) ->
     (tmp_path / "vectors.txt").write_bytes(b"caf\xe9 1 2\n" if text is None else text.encode())
     with pytest.raises(InputError, match=expected):
         WordVectors.read(tmp_path / "vectors.txt")
+
+
+def test_a_command_makes_vectors_and_says_what_they_are(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    lines = ["the red sea", "a red sky", "the sky and the sea"] * 20
+    Dataset.from_dict({"text": lines}).to_parquet(tmp_path / "text" / "train-0.parquet")
+    assert word_vectors.main([str(tmp_path / "text"), str(tmp_path / "new" / "vectors.txt")]) == 0
+    said = capsys.readouterr().out
+    assert "6 words of 100 numbers in GloVe's format; not GloVe's own vectors" in said and "text (60 lines)" in said
+    assert len(WordVectors.read(tmp_path / "new" / "vectors.txt").nearest("red", 3)) == 3
+    for wrong, expected in (
+        ([], "Give a text and a file"),
+        ([str(tmp_path / "none"), "x"], "does not exist"),
+    ):
+        assert word_vectors.main(wrong) == 2
+        assert expected in capsys.readouterr().err
 
 
 def test_a_missing_vector_file(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Chains: what is shared, what is compared with what, and whole chains on a handful of rows."""
 
 import copy
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from transformers import BertForSequenceClassification
 
 from helpers import hub, mini_glue, models, profiles, scores, tasks, training
 from helpers.artifacts import Store, node
-from helpers.compress import pruning, quantization
+from helpers.compress import losses, pruning, quantization
 from helpers.compress.chain import Chain
 from helpers.compress.steps import apply, bring
 from helpers.environment import InputError, RunError
@@ -118,6 +119,176 @@ def test_a_change_changes_what_depends_on_it(change: dict[str, object], other: s
     if "task" in change:
         different -= {"start"}  # the start of another task may have another head
     assert different == other
+
+
+@pytest.mark.parametrize("name", profiles.ABLATIONS)
+def test_an_ablation_changes_the_stage_that_it_is_about(name: str) -> None:
+    task = "stsb" if name == "gold_scores" else "sst2"
+    usual = chain(task=task)
+    changed = usual.changed(**profiles.ABLATIONS[name])
+    assert changed.data is usual.data
+    of_answers = ("no_prediction", "temperature_4", "temperature_4_squared", "mean_over_classes", "gold_scores")
+    assert (changed.intermediate.key == usual.intermediate.key) == (name in of_answers)
+    assert changed.student.key != usual.student.key
+    assert keys(changed).keys() == keys(usual).keys()
+    for model in ("teacher", "start", "control"):
+        assert getattr(changed, model).key == getattr(usual, model).key, "compared with the same"
+
+
+def test_the_authors_code_is_all_of_its_departures() -> None:
+    one = chain(**profiles.ABLATIONS["authors_code"])
+    said = {
+        name
+        for stage in (one.intermediate, one.student)
+        for name, on in vars(stage.arguments["options"]).items()
+        if on is True
+    }
+    assert said == {name for name, on in vars(losses.AUTHORS_CODE).items() if on is True}
+
+
+def test_ablations_mean_something_for_their_task() -> None:
+    every = list(profiles.ABLATIONS)
+    classes, score = (profiles.load("mini", task=task, ablations=every) for task in ("sst2", "stsb"))
+    assert set(every) - set(profiles.ablations_for(classes)) == {"gold_scores"}
+    assert set(every) - set(profiles.ablations_for(score)) == {
+        "temperature_4",
+        "temperature_4_squared",
+        "mean_over_classes",
+    }
+
+
+def test_what_is_left_out_is_not_trained() -> None:
+    labels = chain(loss_parts=["embedding", "hidden", "attention"])
+    assert labels.student.function is training.fine_tune and labels.student.arguments["head"]
+    assert labels.student.arguments["start"].key == chain().intermediate.key
+    answers = chain(loss_parts=["prediction"])
+    assert answers.intermediate is answers.start
+    assert answers.student.arguments["student"].key == chain().start.key
+
+
+def test_outputs_are_stored_where_the_teacher_can_be() -> None:
+    kept = chain(teacher_outputs="all", teacher_outputs_gb=3.0)
+    assert kept.intermediate.arguments["teacher_outputs"] == "all"
+    assert kept.intermediate.arguments["bound_gb"].value == 3.0
+    assert kept.student.arguments["teacher_outputs"] == "logits"
+    roomier = kept.changed(teacher_outputs_gb=30.0)
+    assert roomier.student.key == kept.student.key, "a bound changes no result"
+    logits = kept.changed(teacher_outputs="logits")
+    assert "teacher_outputs" not in logits.intermediate.arguments
+    assert logits.student.arguments["teacher_outputs"] == "logits"
+    live = kept.changed(teacher_dropout=True)
+    for stage in (live.intermediate, live.student, kept.changed(augmented="teacher").student):
+        assert "teacher_outputs" not in stage.arguments
+
+
+def test_the_better_teacher_is_used(tmp_path: Path) -> None:
+    one = chain(tmp_path / "store", teacher_starts=["given", "random"])
+    assert list(one.teachers) == ["given", "random"]
+    assert one.teachers["random"].arguments["start"].arguments["steps"] == 0
+    data = tiny.task_data(rows=40)
+    right = undecided(tmp_path, data)
+    wrong = copy.deepcopy(right)
+    wrong.classifier.weight.data.neg_()
+    wrong.classifier.bias.data.neg_()
+    said = training.logits_of(right, encoded(tmp_path, data, "heldout")).argmax(1)
+    one.data = poisoned(replace(data, heldout=labelled(data.heldout, said)))
+    one.teachers = {
+        "given": brought(tmp_path / "given", one, wrong),
+        "random": brought(tmp_path / "random", one, right),
+    }
+    assert one.chosen_teacher == "random" and one.teacher is one.teachers["random"]
+    one = chain(tmp_path / "store")
+    one.teachers = {"given": None}
+    assert one.chosen_teacher == "given", "one alone is not built to be chosen"
+
+
+def test_a_general_student_is_made_once() -> None:
+    one, other = chain(student_start="general"), chain(student_start="general", task="cola", seed=3)
+    assert one.start.arguments["general"].key == other.start.arguments["general"].key == one.general.key
+    assert one.start.key != other.start.key, "but each seed has its own head"
+    assert one.general.arguments["language_model"].key == one.language_model.key
+    top = one.changed(layer_map="top")
+    assert top.start.key == one.start.key and top.intermediate.key != one.intermediate.key
+
+
+def test_augmented_students_take_as_many_steps() -> None:
+    one = chain(augmented="teacher", intermediate_epochs=3, augmentation_steps=2)
+    rows, usual = len(one.data.train), chain(intermediate_epochs=3)
+    assert one.intermediate.arguments["max_steps"] == 2 * 3 * math.ceil(rows / 16)
+    assert one.student.arguments["max_steps"] == 2 * 1 * math.ceil(rows / 16)
+    assert one.intermediate.arguments["variants"].key == one.variants.key == one.student.arguments["variants"].key
+    assert one.variants.arguments["language_model"].key == one.language_model.key
+    gold = one.changed(augmented="gold")
+    assert gold.intermediate.key == one.intermediate.key, "the labels enter with the answers"
+    assert gold.student.function is training.fine_tune and gold.student.arguments["variants"].key == one.variants.key
+    assert one.start.key == usual.start.key and one.control.key == usual.control.key
+    assert one.changed(seed=1).variants.key != one.variants.key
+
+
+def test_given_vectors_are_read_and_others_are_made(tmp_path: Path) -> None:
+    file = tmp_path / "vectors.txt"
+    file.write_text("good 0.1 0.2\nfine 0.1 0.3\n", encoding="utf-8")
+    given = chain(augmented="teacher", word_vectors=str(file))
+    assert given.vectors.nearest("good", 1) == ["fine"]
+    made = chain(augmented="teacher", word_vectors_size=7)
+    assert made.vectors.arguments["dimension"] == 7
+    assert given.variants.key != made.variants.key
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"student_start": "general", "general_steps": 0}, "general student needs general_steps of distillation"),
+        ({"compared_starts": ["general"], "general_steps": 0}, "general student needs general_steps of distillation"),
+        ({"teacher_starts": ["continued"]}, "continued needs a language_model that is given"),
+        ({"text": None}, "A language model that is built needs text; give text="),
+        (
+            {
+                "compared_starts": ["projected"],
+                "student_shape": tiny.SHAPE | {"hidden_size": 8, "intermediate_size": 99},
+            },
+            "99 feed-forward neurons cannot start from layers with 32",
+        ),
+        (
+            {"compared_starts": ["embeddings"], "student_shape": tiny.SHAPE | {"hidden_size": 32}},
+            "width 32 cannot start from embeddings of width 16",
+        ),
+        (
+            {"compared_starts": ["general"], "student_shape": tiny.SHAPE | {"hidden_size": 32}},
+            "width 32 cannot start from embeddings of width 16",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_said_before_any_work(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    one = Chain(profiles.load("mini", task="sst2", **(SMALL | change)), store=Store(tmp_path))
+    one.recipe = replace(one.recipe, **change)  # None in what is given means the profile's value
+    with pytest.raises(InputError, match=message):
+        one.sources  # noqa: B018 - every model asks for its sources
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_chain_with_text_stages_and_augmented_rows(tmp_path: Path) -> None:
+    one = chain(
+        tmp_path, student_start="general", teacher_outputs="all", augmentation_variants=2, augmentation_candidates=5
+    )
+    augmented = one.changed(augmented="teacher")
+    for model in (one.student, augmented.student, augmented.changed(augmented="gold").student):
+        assert one.logits(model).shape == (50, 2)
+    made = tasks.read_variants(one.store.path(augmented.variants))
+    assert 0 < len(made) <= 2 * len(one.data.train)
+    built = Counter(key.rpartition("-")[0] for key in one.store.manifests())
+    del built["predict"]
+    assert built == {
+        "pretrain": 1,
+        "fine_tune": 2,
+        "distil_on_text": 1,
+        "start_from_general": 1,
+        "distil": 4,
+        "make_vectors": 1,
+        "augment": 1,
+    }
+    curve = training.read_curve(one.store.path(augmented.intermediate))
+    assert curve[-1]["step"] <= augmented.intermediate.arguments["max_steps"]
 
 
 def test_the_control_differs_in_the_teacher_only() -> None:

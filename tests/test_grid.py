@@ -56,7 +56,9 @@ def test_unknown_names() -> None:
     assert refused(notebooks=["02"]) == "There is no notebook '02'; there are 01_first, 03_second."
     assert "There is no notebook '1'" in refused(notebooks=["01", "1"])
     message = refused(parameters={"temprature": 2.0})
-    assert message == "There is no parameter 'temprature' to set; the nearest known: temperature."
+    assert message == (
+        "There is no parameter 'temprature' to set; the nearest known: temperature, temperature_squared."
+    )
     message = refused(parameters={"xyz": 2.0})
     assert message.startswith("There is no parameter 'xyz' to set; known are data,")
     assert "profile" not in message
@@ -288,6 +290,44 @@ def test_the_profile_s_own_grid() -> None:
     assert planning.plan("mini", workers=3)[1] == 3
 
 
+def test_a_notebook_may_have_fewer_tasks_unless_it_is_asked_for(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    throwaway.write(house / "notebooks", "02_augmentation")
+    settings, few = profiles.settings, {"notebook_tasks": {"02_augmentation": ["rte"]}}
+    changed = settings("mini") | {"study": settings("mini")["study"] | few}
+    monkeypatch.setattr(profiles, "settings", lambda _: changed)
+
+    def tasks_of(number: str, **given: object) -> list[str]:
+        return [job.task for job in planning.plan("mini", **given)[0] if job.notebook.stem[:2] == number]
+
+    every = changed["study"]["tasks"]
+    assert tasks_of("02") == ["rte"] and tasks_of("01") == every
+    assert tasks_of("02", tasks=["stsb", "rte"]) == ["rte"]
+    assert tasks_of("02", notebooks=["02"]) == every
+
+
+def test_word_vectors_count_among_what_goes_in(house: Path, tmp_path: Path) -> None:
+    file = tmp_path / "vectors.txt"
+    found = []
+    for line in ("good 0.1 0.2", "good 0.1 0.3"):
+        file.write_text(f"{line}\nfine 0.1 0.3\n", encoding="utf-8")
+        found += [job.state for job in plan(notebooks=["01"], parameters={"word_vectors": str(file)})]
+    assert len(set(found)) == 2
+    file.write_text("good 0.1 0.2\nfine 0.1\n", encoding="utf-8")
+    assert "Line 2 of" in refused(parameters={"word_vectors": str(file)})
+
+
+def test_no_head_that_fills_masks_is_said_before_any_work(house: Path, tmp_path: Path) -> None:
+    throwaway.write(
+        house / "notebooks", "02_augmentation", parameters=throwaway.PARAMETERS + "\naugmentation_variants: int = None"
+    )
+    published.textattack(tmp_path / "model", task="sst2")  # an encoder with a classifier
+    given = {"language_model": str(tmp_path / "model"), "max_length": 32, "teacher_starts": ["given"]}
+    shape = {"hidden_size": 6, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    given |= {"student_shape": shape, "pretraining_steps": 0, "compared_starts": []}
+    assert "has no head that fills masks" in refused(tasks=["sst2"], parameters=given)
+    assert plan(notebooks=["01"], parameters=given), "nothing else needs it"
+
+
 def test_notebooks_that_measure_time_have_the_threads_for_it(house: Path) -> None:
     throwaway.write(house / "notebooks", "03_second", alone=True)
     threads = {"threads": 5, "latency_threads": 7}
@@ -425,6 +465,19 @@ def go(monkeypatch: pytest.MonkeyPatch, order: list[Job], *, workers: int = 2, f
 
 def job(notebook: str, task: str | None = "sst2", seed: int | None = 0, *, alone: bool = False) -> Job:
     return Job(Path(f"{notebook}.ipynb"), "mini", task, seed, {}, "state", alone, 1)
+
+
+def test_no_core_waits_for_a_notebook_of_another_task() -> None:
+    first, second = job("02", "sst2"), job("03", "sst2")
+    other, timed, table = job("03", "cola"), job("04", "cola", alone=True), job("05", None, None, alone=True)
+    waiting = [second, other, timed, table]
+    assert grid._next(waiting, [first], 2) is other, "03 of sst2 waits for 02 of sst2"
+    assert grid._next(waiting, [first], 1) is None
+    assert grid._next([other, job("01", "rte")], [job("01", "cola")], 2).task == "rte"
+    assert grid._next([second, job("04", "sst2"), timed], [first], 2) is None, "what measures time passes nobody"
+    assert grid._next([timed, table], [], 2) is timed
+    assert grid._next([timed, job("03", "rte")], [first], 2).task == "rte"
+    assert grid._next([], [], 2) is None
 
 
 @given(

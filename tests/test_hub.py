@@ -333,6 +333,24 @@ def _paper(folder: Path, task: str, **changes: object) -> profiles.Recipe:
     return profiles.load("paper", task=task, **(given | changes))
 
 
+def test_the_paper_profile_augments_with_the_published_masked_language_model(
+    repositories: Path, tmp_path: Path
+) -> None:
+    vectors = tmp_path / "glove.txt"
+    vectors.write_text("good 0.1 0.2\nfine 0.1 0.3\n", encoding="utf-8")
+    published.masked(tmp_path / "bert-base-uncased")
+    given = {"language_model": str(tmp_path / "bert-base-uncased"), "word_vectors": str(vectors)}
+    chain = Chain(_paper(repositories, "sst2", **given, augmentation_variants=2), store=Store(tmp_path / "store"))
+    assert "language_model" not in chain.sources, "distillation alone does not need it"
+    augmented = chain.changed(augmented="teacher")
+    assert augmented.sources["language_model"].name == "bert-base-uncased"
+    stored = models.masked_language_model(augmented.store.path(augmented.masked_language_model))
+    own = models.masked_language_model(tmp_path / "bert-base-uncased")
+    assert all(torch.equal(value, own.state_dict()[name]) for name, value in stored.state_dict().items())
+    made = tasks.read_variants(augmented.store.path(augmented.variants))
+    assert set(made.column_names) == {"sentence", "label", "row"} and len(made)
+
+
 @pytest.mark.parametrize("task", ["sst2", "rte", "stsb"])
 def test_the_paper_profile_from_teacher_to_student(repositories: Path, tmp_path: Path, task: str) -> None:
     chain = Chain(_paper(repositories, task), store=Store(tmp_path))

@@ -55,6 +55,14 @@ def test_factors_count_what_is_done_once() -> None:
     assert ladder.factor(plain, fast, epochs=10) == pytest.approx(1.0 / (1 / 200 + 10 / 400))
 
 
+def test_every_way_is_compared_with_the_plain_one() -> None:
+    rates = {"plain": {"training": 10.0}, "all together": {"training": 400.0, "storing": 200.0}}
+    found = ladder.with_factors(rates)
+    assert found["plain"] == {"training": 10.0, "first_epoch": 1.0, "ten_epochs": 1.0}
+    assert found["all together"]["first_epoch"] == ladder.factor(*rates.values(), epochs=1)
+    assert found["all together"]["ten_epochs"] == ladder.factor(*rates.values(), epochs=10)
+
+
 @pytest.mark.parametrize("steps", [0, 9, 60])
 def test_too_few_rows_or_too_many_steps(steps: int) -> None:
     with pytest.raises(InputError, match=f"{steps} steps of 8 rows are to be timed, after 2 more; there are 80 rows"):

@@ -466,6 +466,65 @@ def test_projected_embeddings(width: int) -> None:
     assert ours.requires_grad
 
 
+def test_projected_layers_of_the_source_s_own_size_do_what_its_layers_do() -> None:
+    """At full width the directions are only a rotation: seen in them, attention and what a layer adds are the same."""
+    source = published.classifier(seed=3)
+    student = published.classifier(seed=9)
+    models.project_layers(student, source.state_dict(), [1, 2])
+    words = source.state_dict()["bert.embeddings.word_embeddings.weight"].double()
+    rotation = torch.linalg.eigh(words.T @ words).eigenvectors.flip(1).float()
+    states = torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(0))
+    for theirs, ours in zip(source.bert.encoder.layer, student.bert.encoder.layer, strict=True):
+        heads = (2, 5, 2, 6)
+        scores = []
+        for layer, seen in ((theirs, states), (ours, states @ rotation)):
+            mine = layer.attention.self
+            query, key = (part(seen).view(heads).transpose(1, 2) for part in (mine.query, mine.key))
+            scores.append(query @ key.transpose(2, 3))
+        assert torch.allclose(*scores, atol=1e-3)
+        added = [
+            layer.attention.output.dense(layer.attention.self.value(seen).mean(dim=1))
+            for layer, seen in ((theirs, states), (ours, states @ rotation))
+        ]
+        assert torch.allclose(added[0] @ rotation, added[1], atol=1e-4)
+        forward = [
+            layer.output.dense(layer.intermediate(seen))
+            for layer, seen in ((theirs, states), (ours, states @ rotation))
+        ]
+        assert torch.allclose(forward[0] @ rotation, forward[1], atol=1e-4)
+
+
+@torch.no_grad()
+def test_projected_layers_of_a_smaller_head_are_the_best_of_their_size() -> None:
+    source = published.classifier(seed=3)
+    student = published.classifier(hidden_size=8, intermediate_size=10, num_hidden_layers=1, seed=9)
+    models.project_layers(student, source.state_dict(), [2])
+    words = source.state_dict()["bert.embeddings.word_embeddings.weight"].double()
+    directions = torch.linalg.eigh(words.T @ words).eigenvectors.flip(1)[:, :8].float()
+    theirs, ours = source.bert.encoder.layer[1].attention.self, student.bert.encoder.layer[0].attention.self
+    for head in range(2):
+        wide, narrow = slice(6 * head, 6 * head + 6), slice(4 * head, 4 * head + 4)
+        query, key = (
+            torch.cat([part.weight[wide] @ directions, part.bias[wide, None]], dim=1)
+            for part in (theirs.query, theirs.key)
+        )
+        wanted = query.T @ key / 6**0.5
+        mine = [torch.cat([part.weight[narrow], part.bias[narrow, None]], dim=1) for part in (ours.query, ours.key)]
+        error = torch.linalg.matrix_norm(wanted - mine[0].T @ mine[1] / 4**0.5)
+        left_out = torch.linalg.svdvals(wanted)[4:]
+        assert float(error) == pytest.approx(float(left_out.square().sum().sqrt()), rel=1e-3)
+    # of the neurons the largest stay
+    into, back = source.bert.encoder.layer[1].intermediate.dense, source.bert.encoder.layer[1].output.dense
+    size = into.weight.norm(dim=1) * back.weight.norm(dim=0)
+    kept = [i for i in range(16) if (size > size[i]).sum() < 10]
+    assert torch.allclose(student.bert.encoder.layer[0].intermediate.dense.bias, into.bias[kept])
+
+
+def test_layers_with_too_few_neurons_are_refused() -> None:
+    with pytest.raises(InputError, match="32 feed-forward neurons cannot start from layers with 16"):
+        models.project_layers(published.classifier(intermediate_size=32), published.classifier().state_dict(), [1, 2])
+
+
 def test_a_student_wider_than_its_source_is_refused() -> None:
     with pytest.raises(InputError, match="width 16.* 12"):
         models.project_embeddings(published.classifier(hidden_size=16), published.classifier().state_dict())

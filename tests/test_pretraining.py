@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -435,14 +434,14 @@ def test_pretraining_goes_on_from_an_encoder_and_makes_the_head(tmp_path: Path, 
     words = models.tokenizer(made)
     (tmp_path / "encoder").mkdir()
     models.save(models.encoder(models.read(made)), words, tmp_path / "encoder")
-    settings = Training(epochs=2, learning_rate=5e-3, batch_size=8)
-    arguments = {"start": tmp_path / "encoder", "text": corpus(), "masked_share": 0.15, "length": 16, "tokens": 4000}
-    for name, chosen in (("on", settings), ("none", replace(settings, epochs=0))):
+    settings = Training(epochs=1, learning_rate=5e-3, batch_size=8)
+    arguments = {"start": tmp_path / "encoder", "text": corpus(), "masked_share": 0.15, "length": 16}
+    for name, steps in (("on", 150), ("none", 0)):
         (tmp_path / name).mkdir()
-        continue_pretraining(tmp_path / name, training=chosen, **arguments)
+        continue_pretraining(tmp_path / name, training=settings, steps=steps, **arguments)
     curve = training.read_curve(tmp_path / "on")
     assert sorted(curve[0]) == ["loss", "masked", "step"]
-    assert np.mean([e["loss"] for e in curve[-4:]]) < 0.95 * np.mean([e["loss"] for e in curve[:4]])
+    assert np.mean([e["loss"] for e in curve[-4:]]) < 0.95 * curve[0]["loss"]
     before, untrained, after = (models.read(tmp_path / name).tensors for name in ("encoder", "none", "on"))
     encoder = [name for name in before if not name.startswith("bert.pooler.")]
     assert all(torch.equal(untrained[name], before[name]) for name in encoder), "it begins with the given weights"

@@ -235,11 +235,12 @@ def test_a_text_folder(tmp_path: Path) -> None:
     [
         (None, "There is no file train-*.parquet"),
         ({"line": ["a"]}, "no column 'text'; they have line"),
-        ({"text": ["a", None]}, "no rows or rows without text"),
-        ({"text": [1, 2]}, "no rows or rows without text"),
-        ({"text": []}, "no rows or rows without text"),
+        ({"text": ["a", None]}, "have rows without text"),
+        ({"text": [1, 2]}, "have rows without text"),
+        ({"text": []}, "hold no text"),
+        ({"text": ["", " ", " = "]}, "hold no text"),
     ],
-    ids=["no file", "no column", "missing text", "numbers", "empty"],
+    ids=["no file", "no column", "missing text", "numbers", "empty", "blank"],
 )
 def test_a_wrong_text_folder(tmp_path: Path, table: dict | None, expected: str) -> None:
     if table is not None:
@@ -250,6 +251,44 @@ def test_a_wrong_text_folder(tmp_path: Path, table: dict | None, expected: str) 
     assert expected in str(caught.value)
     with pytest.raises(InputError, match="The text folder .*nowhere does not exist"):
         tasks.load_text(str(tmp_path / "nowhere"))
+
+
+def test_blank_lines_of_a_text_are_left_out(tmp_path: Path) -> None:
+    for name, lines in (("wiki", ["", " = Title = ", " ", "one line", " – "]), ("plain", [" = Title = ", "one line"])):
+        published.write(tmp_path / name / "train-00000-of-00001.parquet", {"text": lines})
+    wiki, plain = (tasks.load_text(str(tmp_path / name)) for name in ("wiki", "plain"))
+    assert wiki.rows["text"][:] == plain.rows["text"][:] == [" = Title = ", "one line"]
+    assert wiki.fingerprint == plain.fingerprint
+    assert wiki.describe() == {"source": "wiki", "revision": None, "fingerprint": wiki.fingerprint, "lines": 2}
+
+
+def test_a_text_that_is_not_utf_8(tmp_path: Path) -> None:
+    latin = pyarrow.array([b"caf\xe9", b"tea"], pyarrow.binary()).view(pyarrow.string())
+    pyarrow.parquet.write_table(pyarrow.table({"text": latin}), tmp_path / "train-00000-of-00001.parquet")
+    with pytest.raises(InputError, match="hold text that is not UTF-8; save it as such"):
+        tasks.load_text(str(tmp_path))
+
+
+def test_a_text_on_the_hub_is_a_folder_of_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published.write(tmp_path / "small" / "train-00000-of-00001.parquet", {"text": ["one line"]})
+    asked = []
+    monkeypatch.setattr(
+        "helpers.tasks.text.hub.snapshot", lambda name, **given: asked.append((name, given)) or (tmp_path, "abc123")
+    )
+    found = tasks.load_text("owner/name/small")
+    assert asked == [("owner/name", {"patterns": ["small/train-*.parquet"], "kind": "dataset"})]
+    assert (found.source, found.revision, len(found.rows)) == ("owner/name/small", "abc123", 1)
+
+
+def test_variants_join_the_training_rows_alone(tmp_path: Path) -> None:
+    data = tiny.task_data(rows=12)
+    made = {"sentence": ["new one", "new two"], "label": [1, 0], "row": [3, 7]}
+    Dataset.from_dict(made).to_parquet(tmp_path / tasks.VARIANTS)
+    more = tasks.with_variants(data, tmp_path)
+    assert more.train["sentence"][:] == [*data.train["sentence"][:], "new one", "new two"]
+    assert more.train["label"][:] == [*data.train["label"][:], 1, 0]
+    assert more.train.features == data.train.features
+    assert more.heldout is data.heldout and more.validation is data.validation
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
@@ -382,9 +421,9 @@ def test_pieces_are_the_text_cut_without_a_gap(lines: list[str], length: int) ->
 def test_pieces_of_a_part_are_drawn_from_the_whole_text(tmp_path: Path) -> None:
     words = tiny.words(tmp_path)
     lines = [" ".join([word] * 8) for word in tiny.WORDS]  # sorted, as a corpus is by its sources
-    whole, part = (tasks.pieces(lines, words, length=10, tokens=tokens)["input_ids"] for tokens in (None, 100))
+    whole, part = (tasks.pieces(lines, words, length=10, count=count)["input_ids"] for count in (None, 10))
     assert len(whole) == 40 and len(part) == 10
     places = [whole.index(ids) for ids in part]
     assert places == sorted(places) and places[0] < 10 and places[-1] > 30
-    assert part == tasks.pieces(lines, words, length=10, tokens=100)["input_ids"]
-    assert tasks.pieces(lines, words, length=10, tokens=10**9)["input_ids"] == whole
+    assert part == tasks.pieces(lines, words, length=10, count=10)["input_ids"]
+    assert tasks.pieces(lines, words, length=10, count=10**9)["input_ids"] == whole

@@ -86,6 +86,9 @@ def test_what_16_bits_or_the_disk_do_not_hold_is_a_sentence(tmp_path: Path, monk
     ):
         stored(tmp_path / "kept", teacher, tiny.tokens(8), [1, 2])
     assert not (tmp_path / "kept" / "complete").exists()
+    with pytest.raises(RunError, match=r"of 8 rows take .* GB, more than teacher_outputs_gb, 1e-07; raise it, or set"):
+        TeacherOutputs(tiny.classifier(layers=2), list(tiny.tokens(8)), [1, 2], tmp_path / "many", bound_gb=1e-7)
+    assert not (tmp_path / "many").exists()
     usage = shutil._ntuple_diskusage(10, 10, 0)
     monkeypatch.setattr("helpers.compress.teacher_outputs.shutil.disk_usage", lambda path: usage)
     with pytest.raises(RunError, match=r"take 0.0 GB, 0.0 GB are free where artifacts are kept; make room"):

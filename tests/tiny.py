@@ -22,6 +22,15 @@ RECIPE = {
     "intermediate_epochs": 1,
     "prediction_epochs": 1,
     "batch_size": 16,
+    # no comparisons beside the study's own models
+    "teacher_starts": ["given"],
+    "teacher_outputs": "off",
+    "student_start": "random",
+    "compared_starts": [],
+    "ablations": [],
+    "general_steps": 12,
+    "general_batch_size": 8,
+    "piece_length": 16,
 }
 
 

@@ -13,9 +13,9 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-__all__ = ["Node", "STEPS", "digest", "fingerprint", "node", "step"]
+__all__ = ["Bound", "Node", "STEPS", "digest", "fingerprint", "node", "step"]
 
 STEPS: dict[str, Callable[..., None]] = {}
 
@@ -49,6 +49,14 @@ def fingerprint(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"A step's argument of type {type(value).__name__} has no fingerprint; give it that attribute.")
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A number that may stop a step but changes no result, so that it is no part of a key."""
+
+    value: float
+    fingerprint: ClassVar[str] = "bound"
 
 
 def digest(value: Any) -> str:

@@ -20,10 +20,10 @@ from transformers import BertTokenizer
 from helpers import models, tasks
 from helpers.artifacts import step
 from helpers.artifacts.store import CHECKPOINTS
-from helpers.compress.word_vectors import WordVectors
+from helpers.compress.word_vectors import VECTORS, WordVectors
 from helpers.environment import device
 
-__all__ = ["Augmentation", "Word", "augment", "candidates", "fill_masks", "read_variants", "variants", "words_of"]
+__all__ = ["Augmentation", "Word", "augment", "candidates", "fill_masks", "variants", "words_of"]
 
 # Words that carry grammar or turn the meaning round: a variant without its "not" would be another example.
 GRAMMAR = """
@@ -194,7 +194,7 @@ def augment(
     folder: Path,
     *,
     language_model: Path,
-    vectors: WordVectors | None,
+    vectors: WordVectors | Path | None,
     data: tasks.TaskData,
     settings: Augmentation,
     max_length: int,
@@ -202,8 +202,10 @@ def augment(
 ) -> None:
     """Write the variants of a task's training rows: its text columns, the copied `label`, and `row`, their origin.
 
-    Rows are done in parts, and a part that is there is not done again.
+    `vectors` may be the folder of `make_vectors`. Rows are done in parts, and a part that is there is not done again.
     """
+    if isinstance(vectors, Path):
+        vectors = WordVectors.read(vectors / VECTORS)
     tokenizer, model = models.tokenizer(language_model), models.masked_language_model(language_model)
     options = {"count": settings.candidates, "max_length": max_length, "precision": precision}
     parts = []
@@ -226,9 +228,4 @@ def augment(
         part.parent.mkdir(exist_ok=True)
         Dataset.from_dict(made).to_parquet(part.with_suffix(".tmp"))
         part.with_suffix(".tmp").replace(part)
-    Dataset.from_parquet(parts).to_parquet(folder / "variants.parquet")
-
-
-def read_variants(folder: Path) -> Dataset:
-    """Read what `augment` wrote."""
-    return Dataset.from_parquet(str(folder / "variants.parquet"))
+    Dataset.from_parquet(parts).to_parquet(folder / tasks.VARIANTS)

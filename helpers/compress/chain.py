@@ -2,129 +2,78 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from dataclasses import replace
+import math
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from helpers import hub, models, scores, tasks
-from helpers.artifacts import Node, Store, node
+from helpers import models, scores, tasks
+from helpers.artifacts import Bound, Node, node
 from helpers.compress import distillation, pruning
-from helpers.compress.checks import check_shapes
+from helpers.compress.augmentation import Augmentation, augment
+from helpers.compress.beginnings import Beginnings
+from helpers.compress.losses import PARTS, LossOptions
 from helpers.compress.steps import Step, apply, bring, predict
-from helpers.environment import InputError, device, precision
+from helpers.environment import device, precision
 from helpers.labels import REPORT_AMOUNTS
-from helpers.profiles import Recipe
 from helpers.training import Training, fine_tune
-from helpers.training.pretraining import pretrain
 
 __all__ = ["Chain"]
 
 
-class Chain:
+class Chain(Beginnings):
     """The study's models for one recipe: a tree whose common beginnings are built once.
 
     language model > fine-tune (teacher); student start > control; student start > intermediate > prediction (student);
     student > prune, int8.
     """
 
-    def __init__(self, recipe: Recipe, *, store: Store | None = None) -> None:
-        self.recipe, self.store = recipe, store or Store()
-        # a student's epochs all count for the control too: the same start, rows and number of steps, only no teacher
-        self.control_epochs = recipe.intermediate_epochs + recipe.prediction_epochs
+    def changed(self, **changes: Any) -> Chain:
+        """Return the chain of a recipe that differs in some values, over the same rows and in the same store."""
+        other = Chain(dataclasses.replace(self.recipe, **changes), store=self.store)
+        other.data = self.data
+        other.__dict__ |= {name: self.__dict__[name] for name in ("nli", "text") if name in self.__dict__}
+        return other
+
+    @property
+    def control_epochs(self) -> int:
+        """All epochs of the student: the control has the same start, rows and number of steps, only no teacher."""
+        return self.recipe.intermediate_epochs + self.recipe.prediction_epochs
 
     @functools.cached_property
-    def data(self) -> tasks.TaskData:
-        """The task's rows."""
-        return tasks.load(self.recipe.task, data=self.recipe.data)
-
-    @functools.cached_property
-    def nli(self) -> tasks.TaskData | None:
-        """The inference pairs that a teacher made here passes through first, if the recipe says so."""
-        return tasks.load_nli(self.recipe.nli) if self.recipe.nli_epochs and self.recipe.nli else None
-
-    def training(self, *, epochs: int, learning_rate: float) -> Training:
-        """The recipe's training settings, with what the stage sets itself."""
+    def teachers(self) -> dict[str, Node]:
+        """The fine-tuned baselines by what they start from; one that is published has the name `published`."""
         recipe = self.recipe
-        return Training(
-            epochs=epochs,
-            learning_rate=learning_rate,
-            batch_size=recipe.batch_size,
-            warmup_fraction=recipe.warmup_fraction,
-            weight_decay=recipe.weight_decay,
-            precision=precision(recipe.precision),
-            device=device().type,
-            seed=recipe.seed,
-        )
-
-    @functools.cached_property
-    def sources(self) -> dict[str, hub.Source]:
-        """Published checkpoints in use, by role, located but not yet loaded; all parts are known to fit together.
-
-        Raises `InputError` for parts that do not fit, `RunError` for a hub out of reach.
-        """
-        recipe = self.recipe
-        wanted = {"teacher": recipe.teacher, "student": recipe.student_start}
-        published = {role: name for role, name in wanted.items() if name not in ("fine-tuned", "random", "embeddings")}
-        if len(published) < 2 and recipe.language_model != "built":
-            published["language_model"] = recipe.language_model
-        checks = {"language_model": recipe.language_model_sha256}
-        found = {role: hub.locate(name, sha256=checks.get(role)) for role, name in published.items()}
-        # here, since every model asks for its sources: a wrong layer map must not show up after the teacher's hours
-        check_shapes(recipe, found)
+        if "teacher" in self.sources:
+            return {"published": node(bring, source=self.sources["teacher"], task=recipe.task, head=True)}
+        found = {}
+        for name in recipe.teacher_starts:
+            start = self.teacher_start(name)
+            if self.nli is not None:
+                start = self._fine_tuned(start, self.nli, recipe.nli_epochs, recipe.teacher_learning_rate)
+            found[name] = self._fine_tuned(start, self.data, recipe.teacher_epochs, recipe.teacher_learning_rate)
         return found
 
     @functools.cached_property
-    def language_model(self) -> Node:
-        """The pretrained encoder, before any task. One per profile: its seed is 0 whatever the run's."""
-        recipe = self.recipe
-        if "language_model" in self.sources:
-            return node(bring, source=self.sources["language_model"])
-        if recipe.text is None:
-            raise InputError("A language model that is built here needs text; give text=... a folder or 'generated'.")
-        training = self.training(epochs=1, learning_rate=recipe.pretraining_learning_rate)
-        return node(
-            pretrain,
-            text=tasks.load_text(recipe.text),
-            shape=recipe.language_model_shape,
-            vocabulary_size=recipe.vocabulary_size,
-            masked_share=recipe.pretraining_masked_share,
-            steps=recipe.pretraining_steps,
-            training=replace(training, batch_size=recipe.pretraining_batch_size, seed=0),
-            max_length=recipe.max_length,
-        )
+    def chosen_teacher(self) -> str:
+        """The name of the teacher with the best held-out score, of equal ones the first. Several are built for it."""
+        if len(self.teachers) == 1:
+            return next(iter(self.teachers))
+        metric = scores.main_metric(self.recipe.task)
+        return max(self.teachers, key=lambda name: self.score(self.teachers[name], split="heldout")[metric])
 
     @functools.cached_property
     def teacher(self) -> Node:
         """The fine-tuned baseline that the student copies."""
-        recipe = self.recipe
-        if "teacher" in self.sources:
-            return node(bring, source=self.sources["teacher"], task=recipe.task, head=True)
-        start = self.language_model
-        if self.nli is not None:
-            start = self._fine_tuned(start, self.nli, recipe.nli_epochs, recipe.teacher_learning_rate)
-        return self._fine_tuned(start, self.data, recipe.teacher_epochs, recipe.teacher_learning_rate)
+        return self.teachers[self.chosen_teacher]
 
-    def _fine_tuned(self, start: Node, data: tasks.TaskData, epochs: int, learning_rate: float) -> Node:
+    def _fine_tuned(self, start: Node, data: tasks.TaskData, epochs: int, learning_rate: float, **more: Any) -> Node:
         training = self.training(epochs=epochs, learning_rate=learning_rate)
-        return node(fine_tune, start=start, data=data, training=training, max_length=self.recipe.max_length)
-
-    @functools.cached_property
-    def start(self) -> Node:
-        """The student before any training."""
-        recipe = self.recipe
-        if "student" in self.sources:
-            return node(bring, source=self.sources["student"], task=recipe.task, head=False, seed=recipe.seed)
-        return node(
-            distillation.start_student,
-            start=recipe.student_start,
-            language_model=self.language_model,
-            shape=recipe.student_shape,
-            task=recipe.task,
-            seed=recipe.seed,
-        )
+        return node(fine_tune, start=start, data=data, training=training, max_length=self.recipe.max_length, **more)
 
     @functools.cached_property
     def control(self) -> Node:
@@ -134,19 +83,43 @@ class Chain:
 
     @functools.cached_property
     def intermediate(self) -> Node:
-        """The student after it has copied the teacher's embeddings, hidden states and attention."""
+        """The student after it has copied the teacher's embeddings, hidden states and attention, if it is to."""
         recipe = self.recipe
+        parts = tuple(part for part in PARTS if part in recipe.loss_parts)
+        if not parts:
+            return self.start
+        options = LossOptions(
+            parts=parts,
+            shared_projection=recipe.shared_projection,
+            padding_counts=recipe.padding_counts,
+            teacher_dropout=recipe.teacher_dropout,
+        )
+        method: dict[str, Any] = {"layers": recipe.layer_map}
+        if recipe.teacher_outputs == "all" and not options.needs_live_teacher and recipe.augmented == "off":
+            method |= {"teacher_outputs": "all", "bound_gb": Bound(recipe.teacher_outputs_gb)}
         training = self.training(epochs=recipe.intermediate_epochs, learning_rate=recipe.intermediate_learning_rate)
-        return self._distilled(self.start, "intermediate", training, layers=recipe.layer_map)
+        return self._distilled(self.start, "intermediate", training, options, **method)
 
     @functools.cached_property
     def student(self) -> Node:
-        """The distilled student: intermediate, then prediction."""
+        """The distilled student: intermediate, then prediction, or the labels in place of the teacher's answers."""
         recipe = self.recipe
+        if "prediction" not in recipe.loss_parts or recipe.augmented == "gold":
+            rate, epochs = recipe.prediction_learning_rate, recipe.prediction_epochs
+            return self._fine_tuned(self.intermediate, self.data, epochs, rate, head=True, **self._more_rows(epochs))
+        options = LossOptions(
+            temperature_squared=recipe.temperature_squared,
+            mean_over_classes=recipe.mean_over_classes,
+            gold_scores=recipe.gold_scores,
+            teacher_dropout=recipe.teacher_dropout,
+        )
+        method: dict[str, Any] = {"temperature": recipe.temperature}
+        if recipe.teacher_outputs != "off" and not options.needs_live_teacher and recipe.augmented == "off":
+            method |= {"teacher_outputs": "logits"}
         training = self.training(epochs=recipe.prediction_epochs, learning_rate=recipe.prediction_learning_rate)
-        return self._distilled(self.intermediate, "prediction", training, temperature=recipe.temperature)
+        return self._distilled(self.intermediate, "prediction", training, options, **method)
 
-    def _distilled(self, student: Node, stage: str, training: Training, **method: object) -> Node:
+    def _distilled(self, student: Node, stage: str, training: Training, options: LossOptions, **method: Any) -> Node:
         # only what a stage uses: another temperature must not cost another intermediate stage
         return node(
             distillation.distil,
@@ -157,7 +130,36 @@ class Chain:
             training=training,
             max_length=self.recipe.max_length,
             **method,
+            **({"options": options} if options != LossOptions() else {}),
+            **self._more_rows(training.epochs),
         )
+
+    @functools.cached_property
+    def variants(self) -> Node:
+        """The augmented rows of the task."""
+        recipe = self.recipe
+        settings = Augmentation(
+            variants=recipe.augmentation_variants,
+            candidates=recipe.augmentation_candidates,
+            probability=recipe.augmentation_probability,
+            seed=recipe.seed,
+        )
+        return node(
+            augment,
+            language_model=self.masked_language_model,
+            vectors=self.vectors,
+            data=self.data,
+            settings=settings,
+            max_length=recipe.max_length,
+            precision=precision(recipe.precision),
+        )
+
+    def _more_rows(self, epochs: int) -> dict[str, Any]:
+        """Return what an augmented stage is given: more rows, but no more steps than the recipe says."""
+        if self.recipe.augmented == "off":
+            return {}
+        steps = math.ceil(len(self.data.train) / self.recipe.batch_size) * epochs
+        return {"variants": self.variants, "max_steps": steps * self.recipe.augmentation_steps}
 
     def recovered(self, amount: float) -> Node:
         """The student pruned and then trained for a while under held masks."""

@@ -10,15 +10,17 @@ from helpers import hub, models
 from helpers.environment import InputError
 from helpers.profiles import Recipe
 
-__all__ = ["check_shapes"]
+__all__ = ["check_parts"]
 
 
-def check_shapes(recipe: Recipe, sources: Mapping[str, hub.Source]) -> None:
+def check_parts(recipe: Recipe, sources: Mapping[str, hub.Source]) -> None:
     """Compare what will be teacher and student, given the published checkpoints in use by role.
 
     Raises `InputError` where the layer map does not fit, heads or widths do not allow what is to be copied, rows
-    may be longer than a model reads, or a published student has another shape than the recipe says.
+    may be longer than a model reads, a published student has another shape than the recipe says, or there is no text
+    where something is to be learned from it.
     """
+    _check_text(recipe, sources)
     teacher = _config(sources, ("teacher", "language_model"), recipe.language_model_shape)
     student = _config(sources, ("student",), recipe.student_shape)
     models.layer_map(student.num_hidden_layers, teacher.num_hidden_layers, recipe.layer_map)
@@ -47,7 +49,14 @@ def _check_student(recipe: Recipe, teacher: BertConfig, student: BertConfig, *, 
         )
     if made_here and "max_position_embeddings" in recipe.student_shape:
         raise InputError("student_shape takes max_position_embeddings from the language model; leave it out.")
-    if recipe.student_start == "embeddings":
+    starts = {recipe.student_start, *recipe.compared_starts}
+    starts |= {recipe.general_start} if "general" in starts else set()
+    if "projected" in starts and student.intermediate_size > teacher.intermediate_size:
+        raise InputError(
+            f"A student with {student.intermediate_size} feed-forward neurons cannot start from layers with "
+            f"{teacher.intermediate_size}; make intermediate_size smaller, or take student_start embeddings."
+        )
+    if starts & {"embeddings", "projected"}:
         if student.hidden_size > teacher.hidden_size:
             raise InputError(
                 f"A student of width {student.hidden_size} cannot start from embeddings of width "
@@ -58,6 +67,30 @@ def _check_student(recipe: Recipe, teacher: BertConfig, student: BertConfig, *, 
                 f"student_shape has type_vocab_size {student.type_vocab_size}, the embeddings to start from have "
                 f"{teacher.type_vocab_size}; leave it out."
             )
+
+
+def _check_text(recipe: Recipe, sources: Mapping[str, hub.Source]) -> None:
+    """Check that there is text, and training on it, for what the recipe wants to learn from text."""
+    built = recipe.language_model == "built"
+    teacher_starts = [] if "teacher" in sources else recipe.teacher_starts
+    starts = {recipe.student_start, *recipe.compared_starts}
+    if "general" in starts and not recipe.general_steps:
+        raise InputError("A general student needs general_steps of distillation on text; give a number above 0.")
+    if "continued" in teacher_starts and (built or not recipe.pretraining_steps):
+        raise InputError(
+            "teacher_starts: continued needs a language_model that is given, and pretraining_steps above 0."
+        )
+    if "random" in teacher_starts and not built:
+        raise InputError("teacher_starts: random needs a language_model that is built, since its shape is given then.")
+    wanted = {
+        "a language model that is built": built and not {"teacher", "student"} <= sources.keys(),
+        "a general student": "general" in starts,
+        "pretraining that goes on": "continued" in teacher_starts,
+        "augmentation without word_vectors": recipe.augmented != "off" and recipe.word_vectors is None,
+    }
+    needed = [what for what, is_wanted in wanted.items() if is_wanted]
+    if needed and recipe.text is None:
+        raise InputError(f"{needed[0].capitalize()} needs text; give text=... a folder, or 'generated'.")
 
 
 def _config(sources: Mapping[str, hub.Source], roles: Sequence[str], shape: Mapping[str, float]) -> BertConfig:

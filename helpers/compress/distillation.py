@@ -9,7 +9,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from helpers import models, tasks
-from helpers.artifacts import step
+from helpers.artifacts import Bound, step
 from helpers.artifacts.store import CHECKPOINTS
 from helpers.compress.losses import IntermediateLoss, LossOptions, PredictionLoss
 from helpers.compress.teacher_outputs import TeacherOutputs, with_outputs
@@ -23,7 +23,10 @@ __all__ = ["distil", "distil_on_text", "start_from_general", "start_student"]
 def start_student(
     folder: Path, *, start: str, language_model: Path, shape: Mapping[str, int], task: str, seed: int
 ) -> None:
-    """Make a student before any training: `random`, or `embeddings` from the language model's principal directions."""
+    """Make a student before any training: `random`, or from the language model in its principal directions.
+
+    `embeddings` takes the embeddings alone, `projected` the layers, too.
+    """
     outputs = tasks.TASKS[task].outputs
     models.save(_begin(start, language_model, shape, outputs, seed), models.tokenizer(language_model), folder)
 
@@ -42,10 +45,13 @@ def _begin(
     )
     set_seed(seed)
     student = BertForSequenceClassification(config)
-    if start == "embeddings":
+    if start in ("embeddings", "projected"):
         models.project_embeddings(student, source.tensors)
-    elif start != "random":
-        raise InputError(f"student_start must be random, embeddings, a model folder or a hub id, not {start!r}.")
+    if start == "projected":
+        layers = models.layer_map(config.num_hidden_layers, source.config.num_hidden_layers)
+        models.project_layers(student, source.tensors, layers)
+    if start not in ("random", "embeddings", "projected"):
+        raise InputError(f"A student starts from random, embeddings or projected weights, not {start!r}.")
     return student
 
 
@@ -59,19 +65,18 @@ def distil_on_text(
     text: tasks.Text,
     training: Training,
     length: int,
-    tokens: int,
-    layers: str | list[int] = "uniform",
+    steps: int,
 ) -> None:
     """Make a general student: it copies a language model's states on text, before any task and without its answers.
 
-    The text is read in pieces of `length` tokens, `tokens` in all. Section 3.1; its equation 10 has no part in it.
+    The text is read in pieces of `length` tokens for `steps` batches. Section 3.1; its equation 10 has no part in it.
     """
     words, teacher = models.tokenizer(language_model), models.encoder(models.read(language_model))
     student = _begin(start, language_model, shape, 2, training.seed).bert
-    chosen = models.layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers, layers)
-    rows = tasks.pieces(text.rows["text"][:], words, length=length, tokens=tokens)
+    chosen = models.layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers)
+    rows = tasks.pieces(text.rows["text"][:], words, length=length, count=steps * training.batch_size)
     loss = IntermediateLoss(student, teacher, chosen, seed=training.seed)
-    write_curve(folder, fit(loss, rows, loss=sum_of_parts, training=training, folder=folder))
+    write_curve(folder, fit(loss, rows, loss=sum_of_parts, training=training, folder=folder, max_steps=steps))
     models.save(student, words, folder)
 
 
@@ -95,13 +100,18 @@ def distil(
     layers: str | list[int] = "uniform",
     temperature: float = 1.0,
     teacher_outputs: str = "off",
+    bound_gb: Bound | None = None,
     options: LossOptions | None = None,
+    variants: Path | None = None,
+    max_steps: int | None = None,
 ) -> None:
     """Train a student on a teacher's `intermediate` states, or on its `prediction`. The labels are not used.
 
     `teacher_outputs`: `off` asks the teacher in every epoch, `logits` and `all` ask once and read the answers again,
-    `all` also the states. Raises `InputError` if the two models do not share one vocabulary, or if `options` ask for
-    a teacher whose outputs cannot be stored.
+    `all` also the states, `bound_gb` gigabytes of them at the most. `variants` (of `augmentation.augment`) join the
+    rows; `max_steps` ends the training earlier or later than its epochs do. Raises `InputError` if the two models do
+    not share one vocabulary, or if `options` ask for a teacher whose outputs cannot be stored, `RunError` if they take
+    too much room.
     """
     options = options or LossOptions()
     if teacher_outputs != "off" and options.needs_live_teacher:
@@ -112,6 +122,8 @@ def distil(
     if words.get_vocab() != models.tokenizer(teacher).get_vocab():
         raise InputError("Teacher and student have different vocabularies; distillation compares them token by token.")
     pupil, master = models.load(student), models.load(teacher)
+    if variants is not None:
+        data = tasks.with_variants(data, variants)
     rows = tasks.encode(data.train, data.task, words, max_length=max_length)
     collator = tasks.collate
     if stage == "intermediate":
@@ -119,13 +131,15 @@ def distil(
         loss = IntermediateLoss(pupil, master, chosen, seed=training.seed, options=options)
         if teacher_outputs == "all":
             kept = folder / CHECKPOINTS / "teacher"
-            collator = with_outputs(TeacherOutputs(master, rows, chosen, kept, precision=training.precision).batch)
+            room = bound_gb.value if bound_gb else None
+            outputs = TeacherOutputs(master, rows, chosen, kept, precision=training.precision, bound_gb=room)
+            collator = with_outputs(outputs.batch)
     else:
         loss = PredictionLoss(pupil, master, temperature=temperature, options=options)
         if teacher_outputs != "off":
             logits = torch.from_numpy(logits_of(master, rows))
             collator = with_outputs(lambda ids, _: {"teacher_logits": logits[ids]})
     numbered = rows.add_column("row", range(len(rows)))
-    curve = fit(loss, numbered, loss=sum_of_parts, training=training, folder=folder, collator=collator)
-    write_curve(folder, curve)
+    settings = {"training": training, "folder": folder, "collator": collator, "max_steps": max_steps}
+    write_curve(folder, fit(loss, numbered, loss=sum_of_parts, **settings))
     models.save(pupil, words, folder)

@@ -6,7 +6,7 @@ import functools
 import itertools
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,9 +21,10 @@ from helpers.compress.teacher_outputs import TeacherOutputs, with_outputs
 from helpers.environment import InputError, device
 from helpers.training import Training, fit, sum_of_parts
 
-__all__ = ["PLAIN", "SPEED_UPS", "Way", "examples_per_second", "factor", "ways"]
+__all__ = ["PLAIN", "SPEED_UPS", "Way", "examples_per_second", "factor", "ways", "with_factors"]
 
 WARMUP_STEPS = 2
+EPOCHS = {"first_epoch": 1, "ten_epochs": 10}
 MOST_STEPS = 47
 
 
@@ -66,7 +67,8 @@ def examples_per_second(
     """Train the student for a while on rows drawn from a set and time `steps` steps, after two that do not count.
 
     Returns `training`, the examples per second of these steps, and, where outputs are stored, `storing`: those of the
-    pass before it. Fifty steps at the most: then a checkpoint would be written. Raises `InputError` for too few rows.
+    pass before it, over all rows. Fifty steps at the most: then a checkpoint would be written. Raises `InputError` for
+    too few rows.
     """
     count = batch_size * (steps + WARMUP_STEPS)
     if count > len(rows) or not 1 <= steps <= MOST_STEPS:
@@ -75,7 +77,7 @@ def examples_per_second(
             f"rows, and steps may be 1 to {MOST_STEPS}."
         )
     chosen = np.random.default_rng(0).permutation(len(rows))[:count]
-    part = rows.select(np.sort(chosen)).add_column("row", range(count))
+    part = rows.add_column("row", range(len(rows))).select(np.sort(chosen))
     settings = Training(
         epochs=1, learning_rate=1e-5, batch_size=batch_size, precision=way.precision, device=device().type
     )
@@ -85,8 +87,8 @@ def examples_per_second(
         collator = functools.partial(tasks.collate, length=way.padded_to)
         if way.stored:
             began = time.perf_counter()
-            outputs = TeacherOutputs(teacher, list(part), layers, Path(folder) / "teacher", precision=way.precision)
-            found["storing"] = count / (time.perf_counter() - began)
+            outputs = TeacherOutputs(teacher, list(rows), layers, Path(folder) / "teacher", precision=way.precision)
+            found["storing"] = len(rows) / (time.perf_counter() - began)
             collator = with_outputs(outputs.batch, length=way.padded_to)
         ended: list[float] = []
         fit(
@@ -103,10 +105,18 @@ def examples_per_second(
     return {"training": batch_size * len(times) / sum(times), **found}
 
 
-def factor(plain: dict[str, float], fast: dict[str, float], *, epochs: int) -> float:
+def factor(plain: Mapping[str, float], fast: Mapping[str, float], *, epochs: int) -> float:
     """Return how many times as fast `epochs` epochs are, storing included, which is done once."""
     once = 1 / fast["storing"] if "storing" in fast else 0.0
     return (epochs / plain["training"]) / (once + epochs / fast["training"])
+
+
+def with_factors(rates: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Return the ways with how many times as fast as the plain one they are, in the first epoch and over ten."""
+    return {
+        name: {**rate, **{words: factor(rates["plain"], rate, epochs=epochs) for words, epochs in EPOCHS.items()}}
+        for name, rate in rates.items()
+    }
 
 
 def _now() -> float:

@@ -42,11 +42,12 @@ def apply(model: nn.Module, steps: Sequence[Step]) -> nn.Module:
 def bring(folder: Path, *, source: hub.Source, task: str | None = None, head: bool = False, seed: int = 0) -> None:
     """Copy a published checkpoint into the store: its encoder alone, or with `task` as that task's classifier.
 
-    The classifier has the checkpoint's own head, its outputs in the task's order, or with `head=False` a new one.
+    The classifier has the checkpoint's own head, its outputs in the task's order, or with `head=False` a new one. An
+    encoder keeps, with `head=True`, the head that fills masks.
     """
     checkpoint = models.read(source.folder)
     if task is None:
-        model = models.encoder(checkpoint, seed=seed)
+        model = models.masked_language_model(source.folder) if head else models.encoder(checkpoint, seed=seed)
     else:
         known = tasks.TASKS[task]
         model = models.classifier(checkpoint, outputs=known.outputs, seed=seed, labels=known.labels, head=head)

@@ -28,7 +28,8 @@ class TeacherOutputs:
     """A teacher's embeddings, hidden states and attention scores of chosen `layers` (1..N), row by row, in 16 bits.
 
     `rows` are tokenized (lists `input_ids` and so on). Files that a run before this one finished are used again.
-    Raises `RunError` if the disk has no room, or if a value does not fit into 16 bits.
+    Raises `RunError` if the disk has no room, if they would take more than `bound_gb`, or if a value does not fit into
+    16 bits.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class TeacherOutputs:
         folder: Path,
         *,
         precision: str = "float32",
+        bound_gb: float | None = None,
     ) -> None:
         self.lengths = np.array([len(row["input_ids"]) for row in rows], dtype=np.int64)
         self.layers, self.folder = list(layers), folder
@@ -49,7 +51,7 @@ class TeacherOutputs:
         }
         self.starts = {name: np.concatenate([[0], np.cumsum(size)]) for name, size in sizes.items()}
         if not (folder / COMPLETE).exists():
-            self._make_room(2 * sum(int(starts[-1]) for starts in self.starts.values()))
+            self._make_room(2 * sum(int(starts[-1]) for starts in self.starts.values()), bound_gb)
             self._compute(teacher, rows, precision)
             (folder / COMPLETE).touch()
         self.files = {name: self._open(name, "r") for name in self.starts}
@@ -74,7 +76,12 @@ class TeacherOutputs:
         start, end = self.starts[name][row : row + 2]
         return self.files[name][start:end]
 
-    def _make_room(self, needed: int) -> None:
+    def _make_room(self, needed: int, bound_gb: float | None) -> None:
+        if bound_gb is not None and needed > bound_gb * 1e9:
+            raise RunError(
+                f"The teacher's outputs of {len(self.lengths):,} rows take {needed / 1e9:.2g} GB, more than "
+                f"teacher_outputs_gb, {bound_gb:g}; raise it, or set teacher_outputs to logits."
+            )
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         free = shutil.disk_usage(self.folder).free

@@ -1,19 +1,27 @@
-"""Word vectors in GloVe's text format: read, or trained on a text, and asked for a word's neighbours."""
+"""Word vectors in GloVe's text format: read, or trained on a text, and asked for a word's neighbours.
+
+`python -m helpers.compress.word_vectors TEXT FILE` makes such a file from a text.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from gensim.models import KeyedVectors, Word2Vec
 
+from helpers import tasks
+from helpers.artifacts import step
 from helpers.environment import InputError
 
-__all__ = ["WordVectors", "train_vectors"]
+__all__ = ["VECTORS", "WordVectors", "main", "make_vectors", "train_vectors"]
+
+VECTORS = "vectors.txt"  # in the folder of those that are made here
 
 
 class WordVectors:
@@ -89,3 +97,32 @@ def train_vectors(lines: Iterable[str], path: Path, *, dimension: int = 100, epo
     except RuntimeError as error:  # gensim's word for an empty vocabulary
         raise InputError(f"No word of the text occurs {least} times; give a longer text for word vectors.") from error
     model.wv.save_word2vec_format(str(path), write_header=False)
+
+
+@step(version=1)
+def make_vectors(folder: Path, *, text: tasks.Text, dimension: int) -> None:
+    """Train word vectors on a text corpus, for want of published ones."""
+    train_vectors(text.rows["text"][:], folder / VECTORS, dimension=dimension)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Make a file of word vectors from a text and say what it is; return 0, or 2 for bad input."""
+    try:
+        if len(arguments) != 2:
+            raise InputError("Give a text and a file: python -m helpers.compress.word_vectors TEXT FILE.")
+        text, path = tasks.load_text(arguments[0]), Path(arguments[1])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        train_vectors(text.rows["text"][:], path)
+        made = WordVectors.read(path).vectors
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"{path}: {len(made.index_to_key):,} words of {made.vector_size} numbers in GloVe's format; not GloVe's own "
+        f"vectors, but skip-gram, trained here on {text.source} ({len(text.rows):,} lines)"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -3,7 +3,7 @@
 from helpers.models.attention import expose_scores
 from helpers.models.building import SHAPES, classifier, encoder, language_model, load, masked_language_model, shaped
 from helpers.models.checkpoints import Checkpoint, read, read_config, save, tokenizer
-from helpers.models.students import layer_map, project_embeddings
+from helpers.models.students import layer_map, project_embeddings, project_layers
 
 __all__ = [
     "Checkpoint",
@@ -16,6 +16,7 @@ __all__ = [
     "load",
     "masked_language_model",
     "project_embeddings",
+    "project_layers",
     "read",
     "read_config",
     "save",

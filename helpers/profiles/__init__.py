@@ -1,6 +1,21 @@
 """Profiles: the values of all parameters, per task, from a file to the recipe of one run."""
 
+from helpers.profiles.ablations import ABLATIONS, ablations_for
 from helpers.profiles.files import ROOT, departs, differences, load, names, settings
-from helpers.profiles.recipe import FIELDS, SETTINGS, Recipe
+from helpers.profiles.recipe import FIELDS, LOSSES, SETTINGS, STARTS, Recipe
 
-__all__ = ["FIELDS", "ROOT", "SETTINGS", "Recipe", "departs", "differences", "load", "names", "settings"]
+__all__ = [
+    "ABLATIONS",
+    "FIELDS",
+    "LOSSES",
+    "ROOT",
+    "SETTINGS",
+    "STARTS",
+    "Recipe",
+    "ablations_for",
+    "departs",
+    "differences",
+    "load",
+    "names",
+    "settings",
+]

@@ -8,12 +8,35 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from helpers.environment import InputError
-from helpers.profiles.recipe import BLOCKS, Recipe
+from helpers.profiles.ablations import ABLATIONS
+from helpers.profiles.recipe import BLOCKS, LOSSES, STARTS, TEACHER_STARTS, Recipe
 
 __all__ = ["SHAPE", "check_ranges", "check_types"]
 
 LEAST = dict.fromkeys(("batch_size", "max_length", "threads", "latency_threads", "latency_repeats"), 1)
 LEAST |= {"vocabulary_size": 100}  # the letters alone are dozens
+LEAST |= dict.fromkeys(("general_batch_size", "pretraining_batch_size", "word_vectors_size"), 1)
+LEAST |= {
+    "augmentation_steps": 1,
+    "augmentation_variants": 1,
+    "augmentation_candidates": 1,
+    "piece_length": 3,
+}  # [CLS], a token, [SEP]
+LISTS = {
+    "latency_blocks": BLOCKS,
+    "loss_parts": LOSSES,
+    "compared_starts": STARTS,
+    "teacher_starts": TEACHER_STARTS,
+    "ablations": tuple(ABLATIONS),
+}
+CHOICES = {
+    "precision": ("auto", "bf16", "float32"),
+    "general_start": ("random", "embeddings", "projected"),
+    "teacher_outputs": ("off", "logits", "all"),
+    "augmented": ("off", "teacher", "gold"),
+}
+SHARES = ("pretraining_masked_share", "warmup_fraction", "augmentation_probability")
+MOST_LADDER_STEPS = 47  # at fifty, training would write a checkpoint among the timed steps
 SHAPE = (
     "hidden_size",
     "num_hidden_layers",
@@ -48,16 +71,29 @@ def check_ranges(recipe: Recipe) -> None:
             raise InputError(f"{name} must be a number of at least {least}, not {value}.")
     for name in ("language_model_shape", "student_shape"):
         _check_shape(name, getattr(recipe, name))
-    unknown = [block for block in recipe.latency_blocks if block not in BLOCKS]
-    if unknown:
-        raise InputError(f"latency_blocks: there is no {unknown[0]!r}; known are {', '.join(BLOCKS)}.")
-    for name in ("pretraining_masked_share", "warmup_fraction"):
+    for name, known in LISTS.items():
+        _check_list(name, getattr(recipe, name), known)
+    for name, known in CHOICES.items():
+        if getattr(recipe, name) not in known:
+            raise InputError(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, not {getattr(recipe, name)!r}.")
+    for name in SHARES:
         if getattr(recipe, name) > 1:
             raise InputError(f"{name} is a share, from 0 to 1, not {getattr(recipe, name)}.")
-    if recipe.precision not in ("auto", "bf16", "float32"):
-        raise InputError(f"precision must be auto, bf16 or float32, not {recipe.precision!r}.")
+    for name in ("loss_parts", "teacher_starts"):
+        if not getattr(recipe, name):
+            raise InputError(f"{name} is empty; name one at least.")
+    if recipe.ladder_steps > MOST_LADDER_STEPS:
+        raise InputError(f"ladder_steps may be {MOST_LADDER_STEPS} at the most, not {recipe.ladder_steps}.")
     if recipe.temperature <= 0:
         raise InputError(f"temperature must be above 0, not {recipe.temperature}.")
+
+
+def _check_list(name: str, values: Sequence[str], known: Sequence[str]) -> None:
+    unknown = [value for value in values if value not in known]
+    if unknown:
+        raise InputError(f"{name}: there is no {unknown[0]!r}; known are {', '.join(known)}.")
+    if len(set(values)) < len(values):
+        raise InputError(f"{name} names one twice: {values}.")
 
 
 def _check_amounts(name: str, amounts: Sequence[float]) -> None:

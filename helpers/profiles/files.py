@@ -16,6 +16,7 @@ __all__ = ["PARAMS", "ROOT", "departs", "differences", "load", "names", "setting
 
 PARAMS = ROOT / "notebooks" / "params"
 STUDY = {"tasks": list[str], "seeds": list[int], "workers": int, "disk_gb": float}  # what the runner reads
+STUDY |= {"notebook_tasks": dict[str, list[str]]}  # notebooks that run for these tasks only, unless they are asked for
 
 
 def names() -> list[str]:
@@ -49,7 +50,9 @@ def settings(profile: str) -> dict[str, Any]:
     ]:
         check_types(part, SETTINGS, where=where)
     check_types(values["study"], STUDY, where=f"{path.name}, study")
-    unknown = [task for task in [*values["tasks"], *values["study"].get("tasks", [])] if task not in TASKS]
+    named = [*values["tasks"], *values["study"].get("tasks", [])]
+    named += [task for some in values["study"].get("notebook_tasks", {}).values() for task in some]
+    unknown = [task for task in named if task not in TASKS]
     if unknown:
         raise InputError(f"{path.name}: there is no task {unknown[0]!r}; known are {', '.join(TASKS)}.")
     return values

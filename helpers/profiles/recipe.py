@@ -6,9 +6,12 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import get_type_hints
 
-__all__ = ["BLOCKS", "FIELDS", "SETTINGS", "Recipe"]
+__all__ = ["BLOCKS", "FIELDS", "LOSSES", "SETTINGS", "STARTS", "TEACHER_STARTS", "Recipe"]
 
 BLOCKS = ("batch1_true", "batch1_padded", "batch32_true", "batch32_padded")
+LOSSES = ("embedding", "hidden", "attention", "prediction")
+STARTS = ("random", "embeddings", "projected", "general")  # of a student that is made here
+TEACHER_STARTS = ("given", "continued", "random")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,27 +30,57 @@ class Recipe:
     language_model_sha256: str | None = None
     language_model_shape: dict[str, float] = field(default_factory=dict)
     vocabulary_size: int = 30522
+    # steps of pretraining: of a built model from scratch, of a given one beyond what it is, on the text
     pretraining_steps: int = 0
     pretraining_batch_size: int = 64
     pretraining_learning_rate: float = 1.0e-3
     pretraining_masked_share: float = 0.15
+    piece_length: int = 62  # tokens of the pieces that text is cut into where whole lines are not needed
     # the teacher: "fine-tuned" (here) or a folder or hub id of a fine-tuned classifier
     teacher: str = "fine-tuned"
+    # what it is fine-tuned from; of several the best on held-out rows: given (the language model), continued (that,
+    # pretrained further on the text), random (the same shape, not pretrained)
+    teacher_starts: list[str] = field(default_factory=lambda: ["given"])
     teacher_epochs: int
     teacher_learning_rate: float
     nli_epochs: int = 0  # epochs of natural language inference before the task
     # the student and its distillation
     student_shape: dict[str, float]
-    student_start: str = (
-        "random"  # random, embeddings (principal directions of the language model's) or a hub id or folder
-    )
+    # random; embeddings or projected (the language model's embeddings, or all of it, in its principal directions);
+    # general (copied from the language model on text); or a hub id or folder
+    student_start: str = "random"
+    compared_starts: list[str] = field(default_factory=list)  # other starts, to be shown beside it
+    general_start: str = "embeddings"  # what the general student itself begins with
+    general_steps: int = 0
+    general_batch_size: int = 64
+    general_learning_rate: float = 5.0e-4
     layer_map: str | list[int] = "uniform"
+    loss_parts: list[str] = field(default_factory=lambda: list(LOSSES))  # without prediction: the labels in its place
     intermediate_epochs: int
     intermediate_learning_rate: float
     prediction_epochs: int
     prediction_learning_rate: float
     temperature: float = 1.0
+    # what the authors' code does otherwise than their paper; each is explained in `losses.LossOptions`
+    temperature_squared: bool = False
+    shared_projection: bool = False
+    padding_counts: bool = False
+    mean_over_classes: bool = False
+    gold_scores: bool = False
+    teacher_dropout: bool = False
+    ablations: list[str] = field(default_factory=list)  # of `ablations.ABLATIONS`, to be shown beside the student
+    # the teacher's outputs: asked anew in each epoch (off), or stored once: its logits, or all that is compared
+    teacher_outputs: str = "off"
+    teacher_outputs_gb: float = 8.0  # what they may take on the disk
     control_learning_rate: float | None = None  # of the student without a teacher; None: the prediction stage's
+    # augmentation: whose labels the student learns of augmented rows (off: there are none), teacher or gold
+    augmented: str = "off"
+    augmentation_variants: int = 20
+    augmentation_candidates: int = 15
+    augmentation_probability: float = 0.4
+    augmentation_steps: int = 1  # times the steps that the student takes on the rows as they are
+    word_vectors: str | None = None  # a file in GloVe's text format; None: trained on the text
+    word_vectors_size: int = 100  # of those trained here
     # the same for every arm
     batch_size: int = 32
     max_length: int = 128
@@ -64,6 +97,7 @@ class Recipe:
     latency_repeats: int = 30
     latency_max_batches: int | None = None
     latency_blocks: list[str] = field(default_factory=lambda: list(BLOCKS))
+    ladder_steps: int = 0  # timed steps of each way to distil; 0: they are not timed
 
 
 FIELDS = {item.name: item for item in dataclasses.fields(Recipe)}

@@ -51,8 +51,8 @@ def _run(jobs: Sequence[Job], *, workers: int, again: bool) -> list[tuple[Job, s
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
         running: dict[Future, tuple[Job, float]] = {}
         while waiting or running:
-            while waiting and _may_start(waiting[0], [job for job, _ in running.values()], workers):
-                job = waiting.pop(0)
+            while (job := _next(waiting, [job for job, _ in running.values()], workers)) is not None:
+                waiting.remove(job)
                 if any((job.task, job.seed) == (bad.task, bad.seed) and bad.required for bad, _ in failures):
                     print(f"           {job}: left out, since it needs what failed", flush=True)
                     continue
@@ -81,6 +81,20 @@ def _run(jobs: Sequence[Job], *, workers: int, again: bool) -> list[tuple[Job, s
                     flush=True,
                 )
     return failures
+
+
+def _next(waiting: Sequence[Job], running: Sequence[Job], workers: int) -> Job | None:
+    """Return the first waiting job that may start. One that measures time waits for all before it.
+
+    Another passes those that have to wait, but not the earlier notebooks of its own task and seed.
+    """
+    passed: set[tuple[str | None, int | None]] = set()
+    for job in waiting:
+        own = (job.task, job.seed)
+        if own not in passed and not (job.alone and passed) and _may_start(job, running, workers):
+            return job
+        passed.add(own)
+    return None
 
 
 def _may_start(job: Job, running: Sequence[Job], workers: int) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 import papermill
 
-from helpers import arms, labels, profiles, tasks
+from helpers import arms, labels, profiles
 from helpers.artifacts import default_folder, digest
 from helpers.compress.chain import Chain
 from helpers.environment import ROOT, InputError, RunError
@@ -27,8 +27,11 @@ HELPERS = ROOT / "helpers"
 # these show records and start notebooks; no record depends on them
 SHOWING = ("report", "figures", "study")
 # parameters that may name a folder, and what else they may say
-PLACES = ("data", "text", "nli", "language_model", "teacher", "student_start")
-WORDS = ("generated", "built", "fine-tuned", "random", "embeddings")
+PLACES = ("data", "text", "nli", "language_model", "teacher", "student_start", "word_vectors")
+WORDS = ("generated", "built", "fine-tuned", *profiles.STARTS)
+
+
+AUGMENTING = "augmentation_variants"  # a notebook with this parameter augments rows
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,10 @@ def plan(
     helpers = _helpers_digest()
     jobs: list[Job] = []
     fingerprints: dict[str, str] = {}
-    for notebook in map(_read, chosen):
+    books = [_read(path) for path in chosen]
+    reads = {name for book in books for name in book.parameters}
+    only = usual.get("notebook_tasks", {}) if notebooks is None else {}
+    for notebook in books:
         if not notebook.per_task:
             jobs.append(_over_all(notebook, profile))
             continue
@@ -82,10 +88,10 @@ def plan(
                 f"{notebook.path.name} has no parameter {next(iter(rest))!r}, and no overrides to take it."
             )
         for seed in numbers:
-            for task in wanted:
+            for task in (task for task in wanted if task in only.get(notebook.path.stem, wanted)):
                 recipe = profiles.load(profile, task=task, seed=seed, **changes)
                 if task not in fingerprints:
-                    fingerprints[task] = _check_input(recipe)
+                    fingerprints[task] = _check_input(recipe, reads)
                 jobs.append(_job(notebook, recipe, rest, [helpers, fingerprints[task]]))
     return jobs, workers
 
@@ -185,9 +191,9 @@ def _read(path: Path) -> Notebook:
 
 
 def _near(value: Any) -> Any:
-    """A folder as seen from the notebooks, where they run; anything else as it is."""
-    is_folder = isinstance(value, str) and value not in WORDS and Path(value).is_dir()
-    return os.path.relpath(value, NOTEBOOKS) if is_folder else value
+    """A folder or file as seen from the notebooks, where they run; anything else as it is."""
+    is_place = isinstance(value, str) and value not in WORDS and Path(value).exists()
+    return os.path.relpath(value, NOTEBOOKS) if is_place else value
 
 
 def _declared(notebook: Path, book: nbformat.NotebookNode) -> list[str]:
@@ -219,8 +225,8 @@ def _check_disk(needed_gb: float) -> None:
         )
 
 
-def _check_input(recipe: profiles.Recipe) -> str:
-    """Read everything a run will read and return the fingerprint of its rows."""
+def _check_input(recipe: profiles.Recipe, reads: set[str]) -> str:
+    """Read everything that runs with these parameters will read and return the fingerprint of it."""
     before = Path.cwd()
     os.chdir(NOTEBOOKS)  # folders are given as the notebooks see them
     try:
@@ -229,7 +235,11 @@ def _check_input(recipe: profiles.Recipe) -> str:
         if chain.nli is not None:
             prints.append(chain.nli.fingerprint)
         if recipe.text:
-            prints.append(tasks.load_text(recipe.text).fingerprint)
+            prints.append(chain.text.fingerprint)
+        if recipe.word_vectors:
+            prints.append(chain.vectors.fingerprint)
+        if AUGMENTING in reads:  # without a head that fills masks, or words for it, an hour of other work would be lost
+            chain.changed(augmented="teacher").variants  # noqa: B018 - naming it checks it
     finally:
         os.chdir(before)
     return digest(prints)

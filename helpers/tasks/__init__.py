@@ -1,7 +1,8 @@
 """The data: GLUE tasks from the hub, from a folder or generated, checked and turned into tokens."""
 
 from helpers.tasks.glue import GLUE, NLI, TASKS, Task
-from helpers.tasks.loading import TaskData, Text, fetch, load, load_nli, load_text
+from helpers.tasks.loading import VARIANTS, TaskData, fetch, load, load_nli, read_variants, with_variants
+from helpers.tasks.text import Text, load_text
 from helpers.tasks.tokens import FIELDS, collate, encode, pieces
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Task",
     "TaskData",
     "Text",
+    "VARIANTS",
     "collate",
     "encode",
     "fetch",
@@ -19,4 +21,6 @@ __all__ = [
     "load_nli",
     "load_text",
     "pieces",
+    "read_variants",
+    "with_variants",
 ]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from datasets import Dataset
+import pyarrow.parquet
+from datasets import Dataset, concatenate_datasets
 
 from helpers import hub, mini_glue
 from helpers.environment import InputError
 from helpers.tasks.glue import NLI, TASKS, Task
-from helpers.tasks.parquet import STRINGS, read_parquet, read_split
+from helpers.tasks.parquet import hash_rows, read_split
 
-__all__ = ["TaskData", "Text", "fetch", "load", "load_nli", "load_text"]
+__all__ = ["VARIANTS", "TaskData", "fetch", "load", "load_nli", "read_variants", "with_variants"]
 
+VARIANTS = "variants.parquet"  # in the folder of augmented rows
 HELDOUT_SHARE = 10  # one row in ten of train is held out, for every choice that is not the final score
 
 
@@ -50,15 +51,6 @@ class TaskData:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class Text:
-    """A corpus: a dataset with the column `text`, and its origin."""
-
-    rows: Dataset
-    source: str
-    fingerprint: str
-
-
 def load(task: str, *, data: str, revision: str | None = None, seed: int = 0) -> TaskData:
     """Load one task and hold a tenth of its training rows out.
 
@@ -79,7 +71,7 @@ def load(task: str, *, data: str, revision: str | None = None, seed: int = 0) ->
     else:
         folder, source, commit = fetch(data, task, revision=revision)
         train, validation = read_split(known, folder, "train"), read_split(known, folder, known.validation)
-    fingerprint = _hash_rows(train, validation)
+    fingerprint = hash_rows(train, validation)
     train = train.select_columns([*known.text, "label"])
     order = np.random.default_rng(0).permutation(len(train))
     held = len(train) // HELDOUT_SHARE
@@ -96,6 +88,17 @@ def load(task: str, *, data: str, revision: str | None = None, seed: int = 0) ->
         fingerprint,
         _note(task, source, len(train)),
     )
+
+
+def read_variants(folder: Path) -> Dataset:
+    """Read augmented rows: a task's columns of text, the copied `label`, and `row`, the training row they come from."""
+    return Dataset(pyarrow.parquet.read_table(folder / VARIANTS))
+
+
+def with_variants(data: TaskData, folder: Path) -> TaskData:
+    """Return a task's data with augmented rows behind its training rows."""
+    added = read_variants(folder).select_columns([*data.task.text, "label"]).cast(data.train.features)
+    return replace(data, train=concatenate_datasets([data.train, added]))
 
 
 def load_nli(data: str) -> TaskData:
@@ -117,27 +120,9 @@ def load_nli(data: str) -> TaskData:
         source,
         name,
         commit,
-        _hash_rows(train, validation),
+        hash_rows(train, validation),
         "an intermediate stage",
     )
-
-
-def load_text(text: str, *, seed: int = 0) -> Text:
-    """Load the text corpus: `"generated"`, or a folder of parquet files with a column `text`."""
-    if text == "generated":
-        rows, source = mini_glue.text(seed=seed), "generated"
-    else:
-        if not Path(text).is_dir():
-            raise InputError(f"The text folder {text} does not exist; give text=... a folder with train-*.parquet.")
-        rows, source = read_parquet(Path(text), "train"), Path(text).name
-        if "text" not in rows.column_names:
-            raise InputError(f"The files in {text} have no column 'text'; they have {', '.join(rows.column_names)}.")
-        rows = rows.select_columns(["text"])
-        if not len(rows) or rows.data.column("text").null_count or rows.features["text"].dtype not in STRINGS:
-            raise InputError(
-                f"The files in {text} have no rows or rows without text in the column 'text'; remove those."
-            )
-    return Text(rows, source, _hash_rows(rows))
 
 
 def fetch(data: str, task: str, *, revision: str | None = None) -> tuple[Path, str, str | None]:
@@ -150,16 +135,6 @@ def fetch(data: str, task: str, *, revision: str | None = None) -> tuple[Path, s
         raise InputError(f"The data folder {data} does not exist; give data=... a folder, a hub id or 'generated'.")
     folder, commit = hub.snapshot(data, patterns=[f"{task}/*.parquet"], kind="dataset", revision=revision)
     return folder / task, "hub", commit
-
-
-def _hash_rows(*splits: Dataset) -> str:
-    """Hash what the rows say, not how the file stores them."""
-    total = hashlib.sha256()
-    for rows in splits:
-        for column in sorted(set(rows.column_names) - {"idx", "source"}):
-            total.update(f"{column} {len(rows)}".encode())
-            total.update(repr(rows[column][:]).encode())
-    return total.hexdigest()[:16]
 
 
 def _note(task: str, source: str, rows: int) -> str | None:

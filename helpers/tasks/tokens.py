@@ -31,12 +31,12 @@ def encode(rows: Dataset, task: Task, tokenizer: PreTrainedTokenizerBase, *, max
 
 
 def pieces(
-    lines: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, length: int, tokens: int | None = None
+    lines: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, length: int, count: int | None = None
 ) -> Dataset:
     """Cut a text into pieces of `length` tokens, [CLS] and [SEP] included, so that training on it needs no padding.
 
-    A piece goes on in the line where the one before ended. With `tokens`, about as many are kept, in pieces drawn from
-    the whole text, which is often sorted by source. Raises `InputError` for a text of less than one piece.
+    A piece goes on in the line where the one before ended. `count` keeps as many at the most, drawn from the whole
+    text, which is often sorted by source. Raises `InputError` for a text of less than one piece.
     """
     body = length - 2
     parts = [
@@ -45,14 +45,14 @@ def pieces(
         if (encoded := tokenizer(list(lines[start : start + 1000]), add_special_tokens=False)["input_ids"])
     ]
     flat = np.concatenate(parts) if parts else np.empty(0, np.int64)
-    count = len(flat) // body
-    if not count:
+    found = len(flat) // body
+    if not found:
         raise InputError(f"The text has {len(flat)} tokens; it needs {body} at least, or a smaller piece length.")
-    wanted = count if tokens is None else min(count, max(1, tokens // length))
-    chosen = np.sort(np.random.default_rng(0).permutation(count)[:wanted])
+    wanted = found if count is None else min(found, count)
+    chosen = np.sort(np.random.default_rng(0).permutation(found)[:wanted])
     ids = np.full((wanted, length), tokenizer.sep_token_id, np.int64)
     ids[:, 0] = tokenizer.cls_token_id
-    ids[:, 1:-1] = flat[: count * body].reshape(count, body)[chosen]
+    ids[:, 1:-1] = flat[: found * body].reshape(found, body)[chosen]
     return Dataset.from_dict(
         {"input_ids": ids, "token_type_ids": np.zeros_like(ids), "attention_mask": np.ones_like(ids)}
     )

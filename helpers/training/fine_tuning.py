@@ -42,12 +42,27 @@ def logits_of(model: nn.Module, rows: Dataset, *, batch_size: int = 32, on: torc
 
 
 @step(version=1)
-def fine_tune(folder: Path, *, start: Path, data: tasks.TaskData, training: Training, max_length: int) -> None:
-    """Fine-tune a checkpoint's encoder, with a new head, on a task's training rows."""
+def fine_tune(
+    folder: Path,
+    *,
+    start: Path,
+    data: tasks.TaskData,
+    training: Training,
+    max_length: int,
+    head: bool = False,
+    variants: Path | None = None,
+    max_steps: int | None = None,
+) -> None:
+    """Fine-tune a checkpoint's encoder on a task's training rows, with a new head, or with `head=True` with its own.
+
+    `variants` of the rows, with their copied labels, join them; `max_steps` takes the place of the epochs.
+    """
     words = models.tokenizer(start)
-    model = models.classifier(models.read(start), outputs=data.task.outputs, seed=training.seed)
+    model = models.classifier(models.read(start), outputs=data.task.outputs, seed=training.seed, head=head)
+    if variants is not None:
+        data = tasks.with_variants(data, variants)
     rows = tasks.encode(data.train, data.task, words, max_length=max_length)
-    write_curve(folder, fit(model, rows, loss=task_loss, training=training, folder=folder))
+    write_curve(folder, fit(model, rows, loss=task_loss, training=training, folder=folder, max_steps=max_steps))
     models.save(model, words, folder)
 
 

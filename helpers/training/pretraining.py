@@ -140,16 +140,16 @@ def continue_pretraining(
     masked_share: float,
     training: Training,
     length: int,
-    tokens: int,
+    steps: int,
 ) -> None:
-    """Go on from a given encoder, on `tokens` of a text in pieces of `length`, with masked words alone.
+    """Go on from a given encoder, for `steps` batches of a text in pieces of `length`, with masked words alone.
 
     It also makes the head that fills masks, which published encoders often lack. There is no pooler in the result:
     nothing here would have trained it.
     """
     words = models.tokenizer(start)
     model = models.masked_language_model(start, new_head=True, seed=training.seed)
-    rows = tasks.pieces(text.rows["text"][:], words, length=length, tokens=tokens)
+    rows = tasks.pieces(text.rows["text"][:], words, length=length, count=steps * training.batch_size)
     loss = masked_loss(words, share=masked_share, precision=training.precision)
-    write_curve(folder, fit(model, rows, loss=loss, training=training, folder=folder))
+    write_curve(folder, fit(model, rows, loss=loss, training=training, folder=folder, max_steps=steps))
     models.save(model, words, folder)
