@@ -10,14 +10,25 @@ from typing import Any
 
 from torch import nn
 
-from helpers import environment, latency, models, profiles, records, scores, storage, tasks
+from helpers import environment, hub, latency, models, profiles, records, scores, storage, tasks
 from helpers.artifacts import Node, default_folder
 from helpers.compress import pruning, quantization
 from helpers.compress.chain import Chain
 from helpers.compress.steps import Step
 from helpers.labels import ARMS
 
-__all__ = ["floor", "measure", "record", "records_folder", "results_folder", "rows", "shape", "shapes", "speed"]
+__all__ = [
+    "floor",
+    "measure",
+    "minutes",
+    "record",
+    "records_folder",
+    "results_folder",
+    "rows",
+    "shape",
+    "shapes",
+    "speed",
+]
 
 
 def results_folder(profile: str) -> Path:
@@ -110,6 +121,19 @@ def measure(
     return arm
 
 
+def student_variant(chain: Chain, name: str, *, described: str, **changes: Any) -> dict[str, Any]:
+    """Measure the student of a recipe that differs in `changes`, compared with the student of the recipe itself."""
+    other = chain.changed(**changes)
+    whole = ("student", chain.student, ())
+    return measure(other, name, other.student, described=described, versus=whole, parameter=changes, heldout=True)
+
+
+def minutes(chain: Chain, model: Node) -> float:
+    """Return the minutes that a stored result took to build."""
+    chain.store.path(model)
+    return chain.store.manifests()[model.key]["seconds"] / 60
+
+
 def floor(chain: Chain) -> float:
     """Return the main metric of the majority or mean predictor on the validation split."""
     return scores.floor_score(chain.recipe.task, chain.data.labels("train"), chain.data.labels("validation"))
@@ -144,8 +168,8 @@ def speed(
 
 
 def _portable(value: Any) -> Any:
-    """Reduce a folder of this machine to its name: a record says what was read, not where somebody keeps it."""
-    return Path(value).name if isinstance(value, str) and Path(value).is_dir() else value
+    """Reduce a place on this machine to its name: a record says what was read, not where somebody keeps it."""
+    return Path(value).name if isinstance(value, str) and Path(value).exists() else value
 
 
 def _data(chain: Chain) -> dict[str, Any]:
@@ -183,16 +207,20 @@ def record(
     began: float,
     latency_setup: Mapping[str, Any] | None = None,
     curves: Mapping[str, Any] | None = None,
+    facts: Mapping[str, tuple[float, str]] | None = None,
+    ladder: Mapping[str, Any] | None = None,
+    sources: Mapping[str, hub.Source] | None = None,
 ) -> Path:
     """Write a run's record and return its file. `began` is `time.monotonic()` at the run's start.
 
     `seconds` is what the run took apart from building models, `building_seconds` what all results behind its arms
-    took to build, in this run or earlier ones: together what it takes from an empty store.
+    took to build, in this run or earlier ones: together what it takes from an empty store. `facts` are other numbers
+    by name, each with its unit; `sources` are the published checkpoints, by default those of the chain.
     """
     recipe = chain.recipe
     published = [
         {"role": role, "name": s.name, "source": s.source, "revision": s.revision, "sha256": s.sha256}
-        for role, s in chain.sources.items()
+        for role, s in (sources or chain.sources).items()
     ]
     built = {
         "role": "language_model",
@@ -211,6 +239,7 @@ def record(
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "parameters": {name: _portable(value) for name, value in parameters.items()},
             "data": _data(chain),
+            "text": chain.text.describe() if recipe.text else None,
             "models": published or [built],
             "code": environment.git_state(profiles.ROOT, ignore=["results", "figures", "README.md"]),
             "environment": environment.describe(),
@@ -219,6 +248,8 @@ def record(
             "arms": list(arms),
             "latency_setup": dict(latency_setup) if latency_setup else None,
             "curves": dict(curves) if curves else None,
+            "facts": {name: {"value": value, "unit": unit} for name, (value, unit) in facts.items()} if facts else None,
+            "ladder": dict(ladder) if ladder else None,
             "seconds": round(max(0.0, time.monotonic() - began - chain.store.seconds), 1),
             "building_seconds": round(_building_seconds(chain, arms), 1),
             "peak_memory_mb": round(latency.peak_memory_mb(), 1),

@@ -1,9 +1,20 @@
 """How tasks, metrics and models are called in tables and figures, and their order there."""
 
-__all__ = ["ARMS", "METRICS", "REPORT_AMOUNTS", "REPORT_METRICS", "SHAPES", "STUDY", "TASKS", "joined", "task_label"]
+__all__ = [
+    "ABLATIONS",
+    "ARMS",
+    "METRICS",
+    "REPORT_AMOUNTS",
+    "REPORT_METRICS",
+    "SHAPES",
+    "STUDY",
+    "TASKS",
+    "joined",
+    "task_label",
+]
 
 # Where a model stands in several notebooks, the first of these counts. Later notebooks reuse its name for others.
-STUDY = ("01_distillation", "03_pruning_sweep", "04_dynamic_quantization")
+STUDY = ("01_distillation", "02_augmentation", "03_pruning_sweep", "04_dynamic_quantization")
 
 TASKS = {
     "cola": "CoLA",
@@ -47,7 +58,35 @@ ARMS = {
     "student": "distilled student",
     "pruned": "pruned student",
     "int8": "int8 student",
+    "teacher_given": "teacher from the language model as it is",
+    "teacher_continued": "teacher after more pretraining",
+    "teacher_random": "teacher without pretraining",
+    "start_random": "student from random weights",
+    "start_embeddings": "student from projected embeddings",
+    "start_projected": "student from projected embeddings and layers",
+    "start_general": "student from general distillation",
+    "augmented": "student, augmented rows",
+    "augmented_gold": "student, augmented rows with copied labels",
+    "longer": "student, as many steps on the rows alone",
 }
+
+ABLATIONS = {  # what an ablation changes; its arm is called ablation_<name>
+    "no_embedding": "without the embedding loss",
+    "no_hidden": "without the hidden-state loss",
+    "no_attention": "without the attention loss",
+    "no_prediction": "labels in place of the teacher's answers",
+    "top_layers": "from the teacher's top layers",
+    "bottom_layers": "from the teacher's bottom layers",
+    "shared_projection": "one projection for all layers",
+    "padding_counts": "padding counts in the losses",
+    "temperature_4": "temperature 4",
+    "temperature_4_squared": "temperature 4, loss times its square",
+    "mean_over_classes": "prediction loss divided by the classes",
+    "gold_scores": "scores from the labels",
+    "teacher_dropout": "teacher with its dropout on",
+    "authors_code": "the authors' code: all of its departures",
+}
+ARMS |= {f"ablation_{name}": title for name, title in ABLATIONS.items()}
 
 
 def task_label(task: str) -> str:

@@ -106,7 +106,10 @@ def published(name: str, *, profile: str = "minilm") -> None:
     is_figure = name.endswith(".png")
     path = profiles.ROOT / ("figures" if is_figure else "results") / profile / (name if is_figure else f"{name}.md")
     if not path.exists():
-        display(Markdown(f"*No `{profile}` run has been published yet: `make study PROFILE={profile}` makes one.*"))
+        what = (
+            f"*Of the profile `{profile}`, {name} has not been published yet; `make study PROFILE={profile}` makes it.*"
+        )
+        display(Markdown(what))
     elif is_figure:  # the picture itself: a link would lead out of the folder that JupyterLab or Colab serves
         display(Image(data=path.read_bytes(), width=700, alt=f"{path.stem} of the {profile} profile"))
     else:

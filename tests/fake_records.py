@@ -49,12 +49,52 @@ def study(profile="mini", *, tasks=tuple(TASKS), seeds=(0,), source=None):
     return made
 
 
+def compared(**options):
+    """Return a study that also has comparisons: starts and ablations in 01, two ladders, augmentation for two tasks."""
+    made = study(**options)
+    for record in made:
+        if record["notebook"] != "01_distillation":
+            continue
+        task, seed = record["task"], record["seed"]
+        record["arms"] += [trained(name, task, seed) for name in ("start_random", "start_general", "teacher_random")]
+        if task == "sst2":
+            record["arms"] += [trained(f"ablation_{name}", task, seed) for name in ("no_hidden", "authors_code")]
+            record["facts"] = {"general_stage_minutes": {"value": 22.5 + seed, "unit": "min"}}
+        if task in ("sst2", "rte"):
+            record["ladder"] = ladder()
+    extra = [
+        make("02_augmentation", task, record["seed"], profile=record["profile"], source=record["data"]["source"])
+        for task in ("cola", "rte")
+        for record in made
+        if (record["notebook"], record["task"]) == ("01_distillation", task)
+    ]
+    for record in extra:
+        record["facts"] = {"mask_filling_factor": {"value": 14.0 + record["seed"], "unit": "x"}}
+    return sorted(made + extra, key=lambda record: (record["notebook"], record["task"], record["seed"]))
+
+
+def ladder():
+    """Return examples per second of three ways."""
+    return {
+        "teacher": "BERT-base shape",
+        "student": "TinyBERT shape",
+        "batch_size": 32,
+        "steps": 6,
+        "rungs": {
+            "plain": {"training": 6.3, "first_epoch": 1.0, "ten_epochs": 1.0},
+            "bf16": {"training": 12.6, "first_epoch": 2.0, "ten_epochs": 2.0},
+            "all together": {"training": 389.0, "storing": 229.0, "first_epoch": 22.88, "ten_epochs": 52.4},
+        },
+    }
+
+
 def make(notebook, task, seed, *, profile="mini", source="generated"):
     """Return one valid record."""
     metrics, floor, top, n = TASKS[task]
     draw = np.random.default_rng([int(notebook[:2]), list(TASKS).index(task), seed])
     models = {
         "01": ("teacher", "control", "student"),
+        "02": ("student", "augmented", "augmented_gold"),
         "03": ("student", "pruned"),
         "04": (),
     }
@@ -72,7 +112,13 @@ def make(notebook, task, seed, *, profile="mini", source="generated"):
         "task": task,
         "seed": seed,
         "created": f"2026-11-20T10:{seed % 60:02d}:00Z",
-        "parameters": {"task": task, "seed": seed, "learning_rate": 3e-5, "amounts": list(AMOUNTS)},
+        "parameters": {
+            "task": task,
+            "seed": seed,
+            "student_start": "random",
+            "learning_rate": 3e-5,
+            "amounts": list(AMOUNTS),
+        },
         "data": {
             "source": source,
             "name": "mini_glue" if source == "generated" else "glue",

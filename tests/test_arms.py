@@ -15,12 +15,14 @@ import tiny
 import torch
 from torch import nn
 
-from helpers import arms, latency, mini_glue, models, profiles, records, scores, storage, tasks
+from helpers import arms, labels, latency, mini_glue, models, profiles, records, scores, storage, tasks
 from helpers.artifacts import Store
 from helpers.compress import pruning, quantization
 from helpers.compress.chain import Chain
+from helpers.environment import RunError
 
 SMALL = tiny.RECIPE | {"pretraining_steps": 4, "latency_repeats": 3, "latency_threads": 1}
+SMALL |= {"latency_blocks": ["batch1_true", "batch1_padded", "batch32_true"]}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -299,6 +301,29 @@ def test_a_record_is_whole(chain: Chain, results: Path) -> None:
         {"role": "language_model", "name": "made here from text", "source": "built", "revision": None, "sha256": None}
     ]
     assert not list(results.rglob("*.part"))
+
+
+def test_a_record_holds_other_facts_and_the_text(chain: Chain, results: Path) -> None:
+    measured = [arms.measure(chain, "student", chain.student, described="distil")]
+    rungs = {"plain": {"training": 6.0, "first_epoch": 1.0, "ten_epochs": 1.0}}
+    ladder = {"teacher": "big", "student": "small", "batch_size": 32, "steps": 5, "rungs": rungs}
+    record = written(chain, measured, facts={"survival": (0.9, "share")}, ladder=ladder)
+    assert record["facts"] == {"survival": {"value": 0.9, "unit": "share"}}
+    assert record["ladder"] == ladder
+    assert record["text"] == {"source": "generated", "revision": None, "fingerprint": "120 lines", "lines": 120}
+    assert written(chain, measured)["facts"] is None
+    with pytest.raises(RunError, match="ladder.rungs.plain"):
+        written(chain, measured, ladder=ladder | {"rungs": {"plain": {"training": 6.0}}})
+
+
+def test_a_variant_of_the_student_is_compared_with_it(chain: Chain) -> None:
+    arm = arms.student_variant(chain, "ablation_no_prediction", described="distil, changed", loss_parts=["attention"])
+    assert arm["title"] == labels.ARMS["ablation_no_prediction"]
+    assert arm["parameter"] == {"loss_parts": ["attention"]}
+    assert arm["versus"]["arm"] == "student"
+    assert arm["predictions"]["artifact"] == chain.prediction(chain.changed(loss_parts=["attention"]).student).key
+    assert arm["heldout_scores"] is not None
+    assert arms.minutes(chain, chain.student) == chain.store.manifests()[chain.student.key]["seconds"] / 60
 
 
 def test_a_regression_record_is_whole(graded: Chain, results: Path) -> None:

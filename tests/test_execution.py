@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -24,6 +25,15 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
     for name in ("README.md", "CITATION.cff"):
         shutil.copy(ROOT / name, root / name)
+    # of each kind of comparison one or two: all of them would take the time of all other tests
+    profile = root / "notebooks" / "params" / "mini.yaml"
+    values = yaml.safe_load(profile.read_text(encoding="utf-8"))
+    values |= {"general_steps": 100, "teacher_outputs": "all", "augmentation_variants": 2}
+    values["study"]["notebook_tasks"] = {}
+    more = {"teacher_starts": ["given", "random"], "compared_starts": ["projected", "general"]}
+    more |= {"ablations": ["no_prediction", "top_layers"]}
+    values["tasks"] = {"sst2": more}
+    profile.write_text(yaml.safe_dump(values), encoding="utf-8")
     return root
 
 
@@ -38,7 +48,7 @@ def run(copy: Path, *command: str) -> subprocess.CompletedProcess:
 
 
 def test_there_are_notebooks() -> None:
-    assert [name[:2] for name in NOTEBOOKS] == ["01", "03", "04", "05"]
+    assert [name[:2] for name in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -57,7 +67,9 @@ def test_the_study_command_runs_them_all(copy: Path) -> None:
     assert "Table 1" in first.stdout
     assert "Table 2" in first.stdout
     records = sorted((copy / "results/mini/records").glob("*.json"))
-    assert [path.name[:2] for path in records] == ["01", "03", "04"]
+    assert [path.name[:2] for path in records] == ["01", "02", "03", "04"]
+    made = {path.name for path in (copy / "results/mini").glob("*.md")}
+    assert {"starts.md", "teachers.md", "ablations.md", "augmentation.md"} <= made
     assert (copy / "results/mini/table1.md").exists()
     assert (copy / "figures/mini/figure1.svg").exists()
     executed = copy / "artifacts/runs/mini"
@@ -67,7 +79,7 @@ def test_the_study_command_runs_them_all(copy: Path) -> None:
         assert not noise, (path.name, noise)
     again = run(copy, "helpers.study", "run", "--tasks", "sst2", "--workers", "1")
     assert again.returncode == 0
-    assert again.stdout.count("done before") == 3
+    assert again.stdout.count("done before") == 4
     other = run(copy, "helpers.study", "run", "--tasks", "sst2", "--notebooks", "03", "-p", "pruning_amounts", "[1.5]")
     assert other.returncode == 2
     assert other.stderr.count("\n") == 1

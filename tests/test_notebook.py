@@ -129,8 +129,9 @@ def test_the_published_run(shown: list, tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("table1", "figure1.png"):
         notebook.published(name)
     assert [output.data for output in shown] == [
-        "*No `minilm` run has been published yet: `make study PROFILE=minilm` makes one.*"
-    ] * 2
+        f"*Of the profile `minilm`, {name} has not been published yet; `make study PROFILE=minilm` makes it.*"
+        for name in ("table1", "figure1.png")
+    ]
     (tmp_path / "results" / "minilm").mkdir(parents=True)
     (tmp_path / "results" / "minilm" / "table1.md").write_text("| a |\n| --- |\n", encoding="utf-8")
     (tmp_path / "figures" / "minilm").mkdir(parents=True)

@@ -48,10 +48,16 @@ def test_the_set_is_the_designed_one() -> None:
     """One number, one file; a notebook of a later part does not exist, not even as a stub."""
     assert [path.stem for path in PATHS] == [
         "01_distillation",
+        "02_augmentation",
         "03_pruning_sweep",
         "04_dynamic_quantization",
         "05_report_tables",
     ]
+
+
+@pytest.mark.parametrize("profile", profiles.names())
+def test_profiles_name_notebooks_that_exist(profile: str) -> None:
+    assert set(profiles.settings(profile)["study"].get("notebook_tasks", {})) <= {path.stem for path in PATHS}
 
 
 @books
@@ -122,6 +128,15 @@ def test_its_parameters(path: Path) -> None:
     assert names[0] == "profile"
     for line in source.splitlines():
         assert line.lstrip().startswith("#") or line.count("=") == 1, line
+    # the run's settings are read from the notebook's names: an import of the same name would be taken for one
+    imported = {
+        alias.asname or alias.name
+        for cell in code_of(path)
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    assert not imported & set(profiles.FIELDS)
     seen = papermill.inspect_notebook(str(path))
     assert list(seen) == names, "papermill sees every one"
     # the defaults: mini, one task, one seed, all else from the profile

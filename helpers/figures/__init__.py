@@ -1,5 +1,6 @@
 """The figures, drawn from records alone, each with its caption and alt text."""
 
+from helpers.figures.comparisons import differences
 from helpers.figures.models import bytes_bar, loss_curves, sparsity_heatmap
 from helpers.figures.results import figure1, size_score_latency
 from helpers.figures.style import COLOURS, alt_text, caption, save
@@ -9,6 +10,7 @@ __all__ = [
     "alt_text",
     "bytes_bar",
     "caption",
+    "differences",
     "figure1",
     "loss_curves",
     "save",

@@ -1,12 +1,16 @@
 """The report's tables and the numbers that the README quotes: they read records and nothing else."""
 
+from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table
 from helpers.report.numbers import headline, profiles, render_headline, write_headline
 from helpers.report.tables import difference_table, latency_table, markdown, retention_table, table1, table2
 from helpers.report.writing import readme_block, render_tables, replace_block, update_readme, write_tables
 
 __all__ = [
+    "COMPARISONS",
+    "comparison_table",
     "difference_table",
     "headline",
+    "ladder_table",
     "latency_table",
     "markdown",
     "profiles",

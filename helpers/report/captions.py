@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from helpers.labels import ARMS, REPORT_AMOUNTS, joined, task_label
 from helpers.report import summary
+from helpers.report.comparisons import COMPARISONS, ladders
 from helpers.report.summary import Records
 
 __all__ = ["figure1_alt", "figure1_caption", "footer", "is_generated", "provenance"]
@@ -20,6 +21,15 @@ _HOW_TO_READ = {
     "latency": "Milliseconds per batch: median and, in brackets, 95th percentile; at true lengths the batches differ "
     "in length, and the percentile is about the long ones. Speed-up: the median of "
     "time(BERT-base shape) / time(system), batch by batch, with its 95 % interval.",
+    "starts": "The same distillation from other starts; differences are to the study's own student.",
+    "teachers": "The teacher is the one with the best score on held-out rows; these are the others, on the "
+    "validation split.",
+    "ablations": "One change each to the distilled student, all else equal; differences are to that student.",
+    "augmentation": "The distilled student, and students that saw augmented rows, too; each of the others took the "
+    "same number of steps.",
+    "ladder": "Intermediate distillation, examples per second: the plain way (every row padded to 128 tokens, float32, "
+    "the teacher asked in every epoch, an unfused optimizer), each speed-up alone, and all together; then how many "
+    "times as fast one epoch and ten are, the pass that stores the teacher's outputs included.",
     "retention": "(score - floor) / (teacher - floor); the floor is the majority or mean predictor. "
     "Above 100 %: a better score than the teacher's; below 0 %: a worse one than the floor's.",
 }
@@ -30,17 +40,41 @@ def footer(records: Records, table: str, command: str) -> str:
     timing = table in ("table2", "latency")
     timed, left_out = summary.timed(records)
     reading = [_HOW_TO_READ[table]]
+    if table == "ladder":
+        records = [record for record, _ in ladders(records).values()]
+        reading.append(_ladder(records))
+    elif table in COMPARISONS:
+        arms = COMPARISONS[table][1]
+        records = [record for record in records if any(arm["arm"] in arms for arm in record["arms"])]
+        reading += [_noise(records, table), _starts(records)]
     if timing and left_out:
         tasks = joined([task_label(task) for task in left_out])
         reading.append(f"Another machine timed {tasks}; one table never mixes two machines.")
     if table in ("table1", "differences"):
         reading += [_noise(records, table), _references(records) if table == "table1" else ""]
-    if not timing:
+    if table in ("table1", "differences", "retention"):
         reading.append(_amounts(records))
     machines = sorted({summary.machine(r, threads=timing) for r in (timed if timing else records)})
     origin = [provenance(records), _data(records), _generated(records, timing=timing)]
     origin += [f"Machine: {'; '.join(machines)}." if machines else "", f"Made by `{command}`."]
     return "\n\n".join(" ".join(part for part in parts if part) for parts in (reading, origin))
+
+
+def _starts(records: Records) -> str:
+    starts = sorted({record["parameters"]["student_start"] for record in records})
+    return f"The student starts from: {joined(starts)}."
+
+
+def _ladder(records: Records) -> str:
+    told = []
+    for record in records:
+        ladder = record["ladder"]
+        told.append(
+            f"{task_label(record['task'])}: {ladder['steps']} steps of {ladder['batch_size']} rows, teacher "
+            f"{ladder['teacher']}, student {ladder['student']}; the run's peak resident memory was "
+            f"{record['peak_memory_mb'] / 1000:.1f} GB"
+        )
+    return f"{'. '.join(told)}."
 
 
 def figure1_caption(records: Records) -> str:

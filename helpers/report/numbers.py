@@ -10,6 +10,7 @@ from typing import Any
 from helpers import records
 from helpers.environment import InputError
 from helpers.report import summary
+from helpers.report.comparisons import FACTORS, ladders
 
 __all__ = ["headline", "profiles", "render_headline", "write_headline"]
 
@@ -44,8 +45,8 @@ def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
 
     Sizes in MB (10**6 bytes) of a loadable file. Latency factors: median over tasks (and seeds) of the
     pair-by-pair speed-up over BERT-base's shape at batch 32 and true lengths. Both from `minilm` if it has
-    them, else from `mini`. Scores: mean over seeds of the main metric, and the floor, on real data
-    (`minilm`).
+    them, else from `mini`, as are the minutes of the general stage and the factors of training and mask filling.
+    Scores: mean over seeds of the main metric, and the floor, on real data (`minilm`).
     Raises InputError when there is no record at all.
     """
     found = profiles(results_folder)
@@ -60,6 +61,14 @@ def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
         for name, arm in _FACTORS.items():
             ratios = [(record, _ratio(one)) for record, one in summary.arms_of(timed, arm)]
             _put(numbers, name, "x", 2, ratios, root)
+        for name in ("mask_filling_factor", "general_stage_minutes"):
+            facts = [(r, r["facts"][name]) for r in some if name in (r.get("facts") or {})]
+            for unit in {fact["unit"] for _, fact in facts}:
+                _put(numbers, name, unit, 1, [(r, fact["value"]) for r, fact in facts], root)
+        for task, (record, ladder) in ladders(some).items():
+            for words in FACTORS:
+                value = ladder["rungs"]["all together"][words]
+                _put(numbers, f"training_factor_{task}_{words}", "x", 1, [(record, value)], root)
     some = found.get("minilm", [])
     for task in summary.tasks_of(some, all_of_report=False):
         metric = summary.metrics_of(some, task)[0]

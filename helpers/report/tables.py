@@ -129,7 +129,7 @@ def markdown(frame: pd.DataFrame, *, baseline: str = "teacher") -> str:
     lines = []
     for row in flat.itertuples(index=False, name=None):
         mark = "*" if row[system].startswith("reported: ") else ""
-        mark = "**" if re.fullmatch(rf"{re.escape(ARMS[baseline])}( \(.*\))?", row[system]) else mark
+        mark = "**" if re.fullmatch(rf"{re.escape(ARMS.get(baseline, baseline))}( \(.*\))?", row[system]) else mark
         lines.append([_marked(cell, mark) for cell in row])
     align = ["left"] * frame.index.nlevels + ["right"] * len(frame.columns)
     body = pd.DataFrame(lines, columns=flat.columns)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from helpers import records
 from helpers.environment import InputError
 from helpers.labels import task_label
 from helpers.report import captions, summary
+from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table, ladders
 from helpers.report.numbers import headline, profiles
 from helpers.report.summary import Records
 from helpers.report.tables import difference_table, latency_table, markdown, retention_table, table1, table2
@@ -26,6 +28,18 @@ _TABLES = {  # file name: (function, the row that the others are compared with)
     "differences": (difference_table, "teacher"),
     "latency": (latency_table, "bert_base_shape"),
     "retention": (retention_table, "teacher"),
+    **{name: (functools.partial(comparison_table, name=name), row) for name, (row, _) in COMPARISONS.items()},
+    "ladder": (ladder_table, "plain"),
+}
+
+
+def _has_any(name: str, some: Records) -> bool:
+    return any(summary.arms_of(some, arm) for arm in COMPARISONS[name][1])
+
+
+_OPTIONAL = {  # tables of what only some runs measure, and whether records hold it
+    **{name: functools.partial(_has_any, name) for name in COMPARISONS},
+    "ladder": ladders,
 }
 
 
@@ -43,9 +57,9 @@ def render_tables(some: Records, *, command: str | None = None) -> dict[str, str
     """Return what `write_tables` writes: file name -> text."""
     summary.require(some)
     texts = {}
-    for name, (make, _) in _TABLES.items():
+    for name in (name for name in _TABLES if name not in _OPTIONAL or _OPTIONAL[name](some)):
         texts[f"{name}.md"] = _with_footer(some, name, command)
-        texts[f"{name}.csv"] = make(some).to_csv(lineterminator="\n")
+        texts[f"{name}.csv"] = _TABLES[name][0](some).to_csv(lineterminator="\n")
     return texts
 
 

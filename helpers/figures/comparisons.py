@@ -1,0 +1,72 @@
+"""A picture of differences: each model against the one that it is compared with, with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from helpers.environment import InputError
+from helpers.figures.style import COLOURS, describe, panels, styled
+from helpers.labels import ARMS, METRICS, joined, task_label
+from helpers.report import captions, summary
+from helpers.report.comparisons import COMPARISONS
+from helpers.report.summary import Records
+
+__all__ = ["differences"]
+
+
+@styled
+def differences(records: Records, names: Sequence[str]) -> Figure:
+    """Draw the paired differences of one or more of `COMPARISONS`, a panel a task: filled where more than noise.
+
+    Raises `InputError` if no record has any of their arms.
+    """
+    summary.require(records)
+    arms = [arm for name in names for arm in COMPARISONS[name][1]]
+    found = {
+        task: {arm: difference for arm in arms if (difference := summary.difference(records, task, arm))}
+        for task in summary.tasks_of(records, all_of_report=False)
+    }
+    found = {task: points for task, points in found.items() if points}
+    if not found:
+        raise InputError(f"No record has an arm of {', '.join(names)}.")
+    shown = [arm for arm in arms if any(arm in points for points in found.values())]
+    # the names of the models stand left of the first panel of a row
+    width = {1: 7.5, 2: 5.0}.get(len(found), 4.2)
+    figure, axes, _ = panels(len(found), width=width, height=1.0 + 0.34 * len(shown), legend=False)
+    for axis, (task, points) in zip(axes, found.items(), strict=True):
+        axis.axvline(0, color=COLOURS["teacher"], linewidth=1)
+        for row, arm in enumerate(shown):
+            if arm not in points:
+                continue
+            _, versus = points[arm]
+            noise = versus.low <= 0 <= versus.high
+            axis.errorbar(
+                versus.value,
+                row,
+                xerr=[[max(versus.value - versus.low, 0)], [max(versus.high - versus.value, 0)]],
+                marker="o",
+                color=COLOURS["student"],
+                markerfacecolor="white" if noise else COLOURS["student"],
+                elinewidth=1.5,
+            )
+        leftmost = axis.get_subplotspec().colspan.start == 0
+        axis.set_yticks(range(len(shown)), [ARMS[arm] for arm in shown] if leftmost else [])
+        axis.set_ylim(len(shown) - 0.5, -0.5)
+        metric = summary.metrics_of(records, task)[0]
+        axis.set_title(f"{task_label(task)}: {METRICS.get(metric, metric)}")
+        axis.locator_params(axis="x", nbins=4)
+    references = joined(
+        sorted({ARMS.get(points[arm][0], points[arm][0]) for points in found.values() for arm in points})
+    )
+    figure.supxlabel(f"difference to the {references}", fontsize=12)
+    told = [
+        f"{task_label(task)}: " + ", ".join(f"{ARMS[arm]} {versus.value:+.3f}" for arm, (_, versus) in points.items())
+        for task, points in found.items()
+    ]
+    text = (
+        f"Difference to the {references} over the same examples, with its 95 % interval; an open circle is inside "
+        f"noise. {captions.provenance(records)}"
+    )
+    return describe(figure, caption=text, alt=f"Differences to the {references}. {'; '.join(told)}.")

@@ -1,0 +1,75 @@
+"""Tables of what the study's own student and teacher are compared with: starts, ablations, augmentation, speed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from helpers.environment import InputError
+from helpers.labels import ABLATIONS, ARMS, task_label
+from helpers.report import cells, summary
+from helpers.report.cells import DASH
+from helpers.report.summary import Records
+
+__all__ = ["COMPARISONS", "FACTORS", "comparison_table", "ladder_table", "ladders"]
+
+# table: (the row that the others are compared with, the others)
+COMPARISONS: Mapping[str, tuple[str, Sequence[str]]] = {
+    "starts": ("student", ("start_random", "start_embeddings", "start_projected", "start_general")),
+    "teachers": ("teacher", ("teacher_given", "teacher_continued", "teacher_random")),
+    "ablations": ("student", tuple(f"ablation_{name}" for name in ABLATIONS)),
+    "augmentation": ("student", ("longer", "augmented", "augmented_gold")),
+}
+FACTORS = ("first_epoch", "ten_epochs")
+
+
+def comparison_table(records: Records, name: str) -> pd.DataFrame:
+    """Return one of `COMPARISONS`: per task that has it the score and the paired difference to the first row.
+
+    Raises `InputError` if no record has any of its arms.
+    """
+    reference, others = COMPARISONS[name]
+    found = {arm: {task for task in summary.tasks_of(records) if summary.score(records, task, arm)} for arm in others}
+    tasks = [task for task in summary.tasks_of(records) if any(task in has for has in found.values())]
+    if not tasks:
+        raise InputError(f"No record has an arm of the table {name}: {', '.join(others)}.")
+    rows: dict[str, dict[str, str]] = {}
+    for arm in (reference, *(arm for arm in others if found[arm])):
+        rows[ARMS[arm]] = row = {}
+        for task in tasks:
+            metric = summary.metrics_of(records, task)[0]
+            compared = arm != reference
+            row[task_label(task)] = cells.plain(summary.score(records, task, arm, metric))
+            row[f"{task_label(task)}: difference"] = cells.change(records, task, arm) if compared else DASH
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("System")
+
+
+def ladders(records: Records) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Return {task: (record, ladder)}: of each task the last that was measured."""
+    found = {}
+    for record in sorted(records, key=lambda record: record["created"]):
+        if record.get("ladder"):
+            found[record["task"]] = (record, record["ladder"])
+    return {task: found[task] for task in summary.tasks_of(records) if task in found}
+
+
+def ladder_table(records: Records) -> pd.DataFrame:
+    """Return examples per second of each way to distil, and how many times as fast as the plain way it is, by task.
+
+    Raises `InputError` if no record has a ladder.
+    """
+    measured = ladders(records)
+    if not measured:
+        raise InputError("No record has a ladder; run notebook 01_distillation with ladder_steps above 0.")
+    rows: dict[str, dict[str, str]] = {}
+    for task, (_, ladder) in measured.items():
+        label, rungs = task_label(task), ladder["rungs"]
+        for rung, rate in rungs.items():
+            row = rows.setdefault(rung, {})
+            stored = f" (stored at {cells.number(rate['storing'])})" if "storing" in rate else ""
+            row[f"{label}: examples/s"] = f"{cells.number(rate['training'])}{stored}"
+            for words in FACTORS:
+                row[f"{label}: {words.replace('_', ' ')}"] = f"{cells.number(rate[words])}x"
+    return pd.DataFrame.from_dict(rows, orient="index").fillna(DASH).rename_axis("System")

@@ -1,0 +1,141 @@
+"""Tables and pictures of what the study's models are compared with, and the numbers that the README quotes of them."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import fake_records
+import pytest
+
+from helpers import figures, labels, profiles, records, report
+from helpers.environment import InputError
+from helpers.labels import ARMS
+from helpers.report import cells
+from helpers.report.numbers import headline
+
+
+@pytest.fixture
+def some() -> list[dict]:
+    return fake_records.compared(seeds=(0, 1, 2))
+
+
+def test_the_records_are_valid(some: list[dict], tmp_path: Path) -> None:
+    for record in some:
+        records.write(record, tmp_path)
+    assert records.read_all(tmp_path) == some
+
+
+def test_every_ablation_has_a_name() -> None:
+    assert set(labels.ABLATIONS) == set(profiles.ABLATIONS)
+    for _, arms in report.COMPARISONS.values():
+        assert set(arms) <= set(ARMS)
+
+
+def test_a_comparison_has_the_reference_first_and_what_was_measured(some: list[dict]) -> None:
+    starts = report.comparison_table(some, "starts")
+    assert list(starts.index) == [ARMS[arm] for arm in ("student", "start_random", "start_general")]
+    assert len(starts.columns) == 2 * 5, "a score and a difference for each task"
+    ablations = report.comparison_table(some, "ablations")
+    assert list(ablations.columns) == ["SST-2", "SST-2: difference"], "only tasks that have it"
+    assert list(ablations.index) == [ARMS["student"], ARMS["ablation_no_hidden"], ARMS["ablation_authors_code"]]
+    assert ablations.loc[ARMS["student"], "SST-2: difference"] == "—"
+    cell = ablations.loc[ARMS["ablation_no_hidden"], "SST-2: difference"]
+    found = [r for r in some if (r["notebook"], r["task"]) == ("01_distillation", "sst2")]
+    values = [a["versus"]["difference"] for r in found for a in r["arms"] if a["arm"] == "ablation_no_hidden"]
+    assert cell.startswith(f"{cells.signed(sum(values) / 3)} ["), cell
+    assert "(3 seeds)" in ablations.loc[ARMS["ablation_no_hidden"], "SST-2"]
+
+
+def test_a_task_without_an_arm_has_a_dash(some: list[dict]) -> None:
+    for record in some:
+        if record["task"] == "rte":
+            record["arms"] = [arm for arm in record["arms"] if arm["arm"] != "augmented_gold"]
+    table = report.comparison_table(some, "augmentation")
+    assert table.loc[ARMS["augmented_gold"], "RTE"] == table.loc[ARMS["augmented_gold"], "RTE: difference"] == "—"
+    assert table.loc[ARMS["augmented"], "RTE"] != "—"
+
+
+def test_the_ladder_is_the_last_one_of_each_task(some: list[dict]) -> None:
+    newer = copy.deepcopy(next(record for record in some if record.get("ladder")))
+    newer |= {"created": "2027-01-01T00:00:00Z"}
+    newer["ladder"]["rungs"]["all together"]["training"] = 500.0
+    table = report.ladder_table([*some, newer])
+    assert list(table.index) == ["plain", "bf16", "all together"]
+    assert list(table.columns) == [
+        f"{task}: {what}" for task in ("RTE", "SST-2") for what in ("examples/s", "first epoch", "ten epochs")
+    ]
+    label = labels.task_label(newer["task"])
+    other = {"RTE": "SST-2", "SST-2": "RTE"}[label]
+    assert table.loc["all together", f"{label}: examples/s"] == "500 (stored at 229)"
+    assert table.loc["all together", f"{other}: examples/s"] == "389 (stored at 229)"
+    assert table.loc["all together", f"{label}: first epoch"] == "22.9x"
+    assert table.loc["plain", f"{label}: ten epochs"] == "1.00x"
+
+
+def test_tables_are_written_where_there_is_something(some: list[dict]) -> None:
+    every = report.render_tables(some)
+    more = {"starts", "teachers", "ablations", "augmentation", "ladder"}
+    assert {f"{name}.{kind}" for name in more for kind in ("md", "csv")} <= set(every)
+    usual = report.render_tables(fake_records.study(seeds=(0,)))
+    assert not {f"{name}.md" for name in more} & set(usual)
+    assert "| **plain**" in every["ladder.md"]
+    assert "peak resident memory was 0.9 GB" in every["ladder.md"]
+    assert f"| **{ARMS['student']}** " in every["ablations.md"]
+    assert "inside noise" in every["ablations.md"] and "not adjusted" in every["ablations.md"]
+    assert "validation examples: CoLA 300, RTE 277." in every["augmentation.md"], "of the tasks that have it"
+
+
+@pytest.mark.parametrize("name", report.COMPARISONS)
+def test_nothing_to_compare(name: str) -> None:
+    with pytest.raises(InputError, match=f"table {name}"):
+        report.comparison_table(fake_records.study(), name)
+    with pytest.raises(InputError, match=f"No record has an arm of {name}"):
+        figures.differences(fake_records.study(), [name])
+
+
+def test_no_ladder() -> None:
+    with pytest.raises(InputError, match="No record has a ladder; run notebook 01_distillation with ladder_steps"):
+        report.ladder_table(fake_records.study())
+
+
+def test_headline_numbers_of_the_text_stages_and_of_speed(tmp_path: Path) -> None:
+    for profile in ("mini", "minilm"):
+        for record in fake_records.compared(profile=profile, seeds=(0, 1, 2)):
+            records.write(record, tmp_path / "results" / profile / "records")
+    found = headline(tmp_path / "results")
+    assert (found["mask_filling_factor"]["value"], found["mask_filling_factor"]["unit"]) == (15.0, "x")
+    assert (found["general_stage_minutes"]["value"], found["general_stage_minutes"]["unit"]) == (23.5, "min")
+    for task in ("sst2", "rte"):
+        assert found[f"training_factor_{task}_first_epoch"]["value"] == 22.9
+        assert found[f"training_factor_{task}_ten_epochs"]["value"] == 52.4
+        (path,) = found[f"training_factor_{task}_ten_epochs"]["records"]
+        assert path.startswith(f"results/minilm/records/01_distillation.{task}."), "of real data where there is any"
+    assert not [name for name in found if name.startswith("training_factor_cola")]
+
+
+def test_the_picture_of_differences(some: list[dict]) -> None:
+    figure = figures.differences(some, ["starts", "ablations"])
+    axes = [axis for axis in figure.axes if axis.get_title()]
+    assert [axis.get_title() for axis in axes] == [
+        "CoLA: Matthews",
+        "RTE: accuracy",
+        "STS-B: Pearson",
+        "QNLI: accuracy",
+        "SST-2: accuracy",
+    ]
+    assert [tick.get_text() for tick in axes[0].get_yticklabels()] == [
+        ARMS[arm] for arm in ("start_random", "start_general", "ablation_no_hidden", "ablation_authors_code")
+    ]
+    assert figure.get_supxlabel() == f"difference to the {ARMS['student']}"
+    assert "an open circle is inside noise" in figures.caption(figure)
+    assert f"{ARMS['start_random']} +" in figures.alt_text(figure) or f"{ARMS['start_random']} -" in figures.alt_text(
+        figure
+    )
+    for record in some:
+        for arm in record["arms"]:
+            if arm["arm"] == "start_random":
+                arm["versus"] |= {"difference": 0.5, "low": 0.45, "high": 0.55}
+    filled = figures.differences(some, ["starts"]).axes[0]
+    faces = {line.get_markerfacecolor() for line in filled.lines if line.get_marker() == "o"}
+    assert faces == {"white", figures.COLOURS["student"]}
