@@ -28,6 +28,7 @@ __all__ = [
     "shape",
     "shapes",
     "speed",
+    "student_variant",
 ]
 
 
@@ -121,11 +122,20 @@ def measure(
     return arm
 
 
-def student_variant(chain: Chain, name: str, *, described: str, **changes: Any) -> dict[str, Any]:
-    """Measure the student of a recipe that differs in `changes`, compared with the student of the recipe itself."""
+def student_variant(
+    chain: Chain,
+    name: str,
+    *,
+    described: str,
+    versus: tuple[str, Node, tuple[Step, ...]] | None = None,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Measure the student of a recipe that differs in `changes`; compared with the recipe's own unless told."""
     other = chain.changed(**changes)
     whole = ("student", chain.student, ())
-    return measure(other, name, other.student, described=described, versus=whole, parameter=changes, heldout=True)
+    return measure(
+        other, name, other.student, described=described, versus=versus or whole, parameter=changes, heldout=True
+    )
 
 
 def minutes(chain: Chain, model: Node) -> float:

@@ -305,6 +305,32 @@ def test_a_notebook_may_have_fewer_tasks_unless_it_is_asked_for(house: Path, mon
     assert tasks_of("02", notebooks=["02"]) == every
 
 
+def test_profiles_on_real_data_are_planned_beside_a_notebook_that_augments(house: Path, tmp_path: Path) -> None:
+    """Neither has all that augmentation takes; what nobody asked for must not stop the rest."""
+    augmenting = throwaway.PARAMETERS + "\naugmentation_variants: int = None"
+    throwaway.write(house / "notebooks", "02_augmentation", parameters=augmenting)
+    published.minilm(tmp_path / "lm")
+    published.textattack(tmp_path / "teacher", task="sst2")
+    published.tinybert(tmp_path / "tiny")
+    published.masked(tmp_path / "bert")
+    published.glue(tmp_path / "glue", "sst2")
+    inputs = {"data": str(tmp_path / "glue"), "nli": None, "text": None}
+    small = {"hidden_size": 6, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    weights = (tmp_path / "lm" / "model.safetensors").read_bytes()
+    own = {"language_model": str(tmp_path / "lm"), "language_model_sha256": hashlib.sha256(weights).hexdigest()}
+    given = {
+        "minilm": own | {"student_shape": small},
+        "paper": {"teacher": str(tmp_path / "teacher"), "student_start": str(tmp_path / "tiny"), "student_shape": {}},
+    }
+    given["paper"]["language_model"] = str(tmp_path / "bert")
+    for profile, parameters in given.items():
+        asked = {"tasks": ["sst2"], "seeds": [0], "inputs": inputs, "parameters": parameters | {"max_length": 32}}
+        jobs, _ = planning.plan(profile, **asked)
+        assert [job.notebook.stem for job in jobs] == ["01_first", "03_second"], profile
+        message = refused(profile=profile, notebooks=["02"], **asked)
+        assert "ugmentation without word_vectors needs text" in message
+
+
 def test_word_vectors_count_among_what_goes_in(house: Path, tmp_path: Path) -> None:
     file = tmp_path / "vectors.txt"
     found = []
@@ -324,7 +350,7 @@ def test_no_head_that_fills_masks_is_said_before_any_work(house: Path, tmp_path:
     given = {"language_model": str(tmp_path / "model"), "max_length": 32, "teacher_starts": ["given"]}
     shape = {"hidden_size": 6, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
     given |= {"student_shape": shape, "pretraining_steps": 0, "compared_starts": []}
-    assert "has no head that fills masks" in refused(tasks=["sst2"], parameters=given)
+    assert "has no head that fills masks" in refused(tasks=["sst2"], notebooks=["02"], parameters=given)
     assert plan(notebooks=["01"], parameters=given), "nothing else needs it"
 
 

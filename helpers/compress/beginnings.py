@@ -70,7 +70,8 @@ class Beginnings:
         recipe = self.recipe
         wanted = {"teacher": recipe.teacher, "student": recipe.student_start}
         published = {role: name for role, name in wanted.items() if name not in ("fine-tuned", *STARTS)}
-        if (len(published) < 2 or recipe.augmented != "off") and recipe.language_model != "built":
+        needed = len(published) < 2 or recipe.augmented != "off" or recipe.compared_starts
+        if needed and recipe.language_model != "built":
             published["language_model"] = recipe.language_model
         checks = {"language_model": recipe.language_model_sha256}
         found = {role: hub.locate(name, sha256=checks.get(role)) for role, name in published.items()}

@@ -41,11 +41,11 @@ def differences(records: Records, names: Sequence[str]) -> Figure:
             if arm not in points:
                 continue
             _, versus = points[arm]
-            noise = versus.low <= 0 <= versus.high
+            noise = not (versus.low > 0 or versus.high < 0)  # undefined bounds decide nothing
             axis.errorbar(
                 versus.value,
                 row,
-                xerr=[[max(versus.value - versus.low, 0)], [max(versus.high - versus.value, 0)]],
+                xerr=[[distance] for distance in _distances(versus)],
                 marker="o",
                 color=COLOURS["student"],
                 markerfacecolor="white" if noise else COLOURS["student"],
@@ -70,3 +70,9 @@ def differences(records: Records, names: Sequence[str]) -> Figure:
         f"noise. {captions.provenance(records)}"
     )
     return describe(figure, caption=text, alt=f"Differences to the {references}. {'; '.join(told)}.")
+
+
+def _distances(versus: summary.Summary) -> tuple[float, float]:
+    """Return how far the interval reaches below and above; nothing where a bound is undefined."""
+    below, above = versus.value - versus.low, versus.high - versus.value
+    return max(below, 0.0) if below == below else 0.0, max(above, 0.0) if above == above else 0.0

@@ -46,7 +46,7 @@ def footer(records: Records, table: str, command: str) -> str:
     elif table in COMPARISONS:
         arms = COMPARISONS[table][1]
         records = [record for record in records if any(arm["arm"] in arms for arm in record["arms"])]
-        reading += [_noise(records, table), _starts(records)]
+        reading += [_noise(records, table), "" if table == "teachers" else _starts(records)]
     if timing and left_out:
         tasks = joined([task_label(task) for task in left_out])
         reading.append(f"Another machine timed {tasks}; one table never mixes two machines.")

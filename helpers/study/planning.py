@@ -76,7 +76,6 @@ def plan(
     jobs: list[Job] = []
     fingerprints: dict[str, str] = {}
     books = [_read(path) for path in chosen]
-    reads = {name for book in books for name in book.parameters}
     only = usual.get("notebook_tasks", {}) if notebooks is None else {}
     for notebook in books:
         if not notebook.per_task:
@@ -91,7 +90,9 @@ def plan(
             for task in (task for task in wanted if task in only.get(notebook.path.stem, wanted)):
                 recipe = profiles.load(profile, task=task, seed=seed, **changes)
                 if task not in fingerprints:
-                    fingerprints[task] = _check_input(recipe, reads)
+                    fingerprints[task] = _check_input(recipe)
+                if AUGMENTING in notebook.parameters:
+                    _check_augmentation(recipe)
                 jobs.append(_job(notebook, recipe, rest, [helpers, fingerprints[task]]))
     return jobs, workers
 
@@ -225,7 +226,17 @@ def _check_disk(needed_gb: float) -> None:
         )
 
 
-def _check_input(recipe: profiles.Recipe, reads: set[str]) -> str:
+def _check_augmentation(recipe: profiles.Recipe) -> None:
+    """Check what augmented rows are made from: text or word vectors, and a head that fills masks."""
+    before = Path.cwd()
+    os.chdir(NOTEBOOKS)
+    try:
+        Chain(recipe).changed(augmented="teacher").variants  # noqa: B018 - naming it checks it
+    finally:
+        os.chdir(before)
+
+
+def _check_input(recipe: profiles.Recipe) -> str:
     """Read everything that runs with these parameters will read and return the fingerprint of it."""
     before = Path.cwd()
     os.chdir(NOTEBOOKS)  # folders are given as the notebooks see them
@@ -238,8 +249,6 @@ def _check_input(recipe: profiles.Recipe, reads: set[str]) -> str:
             prints.append(chain.text.fingerprint)
         if recipe.word_vectors:
             prints.append(chain.vectors.fingerprint)
-        if AUGMENTING in reads:  # without a head that fills masks, or words for it, an hour of other work would be lost
-            chain.changed(augmented="teacher").variants  # noqa: B018 - naming it checks it
     finally:
         os.chdir(before)
     return digest(prints)
