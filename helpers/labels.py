@@ -80,7 +80,7 @@ ABLATIONS = {  # what an ablation changes; its arm is called ablation_<name>
     "shared_projection": "one projection for all layers",
     "padding_counts": "padding counts in the losses",
     "temperature_4": "temperature 4",
-    "temperature_4_squared": "temperature 4, loss times its square",
+    "temperature_4_squared": "temperature 4, loss times its square, against temperature 4",
     "mean_over_classes": "prediction loss divided by the classes",
     "gold_scores": "scores from the labels",
     "teacher_dropout": "teacher with its dropout on",

@@ -15,7 +15,7 @@ import tiny
 import torch
 from torch import nn
 
-from helpers import arms, labels, latency, mini_glue, models, profiles, records, scores, storage, tasks
+from helpers import arms, labels, latency, mini_glue, models, profiles, records, runs, scores, storage, tasks
 from helpers.artifacts import Store
 from helpers.compress import pruning, quantization
 from helpers.compress.chain import Chain
@@ -251,8 +251,8 @@ def test_rows_are_the_validation_split_s_tokens_shortest_first(graded: Chain) ->
 def written(chain: Chain, measured: list[dict], **more: object) -> dict:
     began = time.monotonic() - 2.0
     parameters = {"profile": chain.recipe.profile, **vars(chain.recipe)}
-    path = arms.record(chain, "04_dynamic_quantization", measured, parameters=parameters, began=began, **more)
-    assert path.parent == arms.results_folder("mini") == profiles.ROOT / "results" / "mini" / "records"
+    path = runs.record(chain, "04_dynamic_quantization", measured, parameters=parameters, began=began, **more)
+    assert path.parent == runs.results_folder("mini") == profiles.ROOT / "results" / "mini" / "records"
     assert path.name == f"04_dynamic_quantization.{chain.recipe.task}.seed0.json"
     return records.read(path)
 
@@ -261,8 +261,8 @@ def test_a_record_of_other_settings_goes_elsewhere(
     chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STUDY_ARTIFACTS", str(tmp_path))
-    assert arms.records_folder(chain.recipe) == tmp_path / "records" / "mini", "its settings are not the profile's"
-    assert arms.records_folder(profiles.load("mini", task="sst2")) == arms.results_folder("mini")
+    assert runs.records_folder(chain.recipe) == tmp_path / "records" / "mini", "its settings are not the profile's"
+    assert runs.records_folder(profiles.load("mini", task="sst2")) == runs.results_folder("mini")
 
 
 def values(part: Any) -> list[str]:
@@ -305,8 +305,8 @@ def test_a_record_is_whole(chain: Chain, results: Path) -> None:
 
 def test_a_record_holds_other_facts_and_the_text(chain: Chain, results: Path) -> None:
     measured = [arms.measure(chain, "student", chain.student, described="distil")]
-    rungs = {"plain": {"training": 6.0, "first_epoch": 1.0, "ten_epochs": 1.0}}
-    ladder = {"teacher": "big", "student": "small", "batch_size": 32, "steps": 5, "rungs": rungs}
+    rungs = {"plain": {"steps": 5, "training": 6.0, "first_epoch": 1.0, "ten_epochs": 1.0}}
+    ladder = {"teacher": "big", "student": "small", "batch_size": 32, "rounds": 2, "rungs": rungs}
     record = written(chain, measured, facts={"survival": (0.9, "share")}, ladder=ladder)
     assert record["facts"] == {"survival": {"value": 0.9, "unit": "share"}}
     assert record["ladder"] == ladder
@@ -323,7 +323,7 @@ def test_a_variant_of_the_student_is_compared_with_it(chain: Chain) -> None:
     assert arm["versus"]["arm"] == "student"
     assert arm["predictions"]["artifact"] == chain.prediction(chain.changed(loss_parts=["attention"]).student).key
     assert arm["heldout_scores"] is not None
-    assert arms.minutes(chain, chain.student) == chain.store.manifests()[chain.student.key]["seconds"] / 60
+    assert runs.minutes(chain, chain.student) == chain.store.manifests()[chain.student.key]["seconds"] / 60
 
 
 def test_a_regression_record_is_whole(graded: Chain, results: Path) -> None:

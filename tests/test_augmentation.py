@@ -219,7 +219,7 @@ def test_augment_keeps_what_is_done(
     monkeypatch.setattr(augmentation, "PART", 3)
     settings = Augmentation(variants=4, candidates=3, probability=0.5)
     arguments = {"language_model": language_model, "vectors": vectors, "data": data(), "settings": settings}
-    arguments |= {"max_length": 20, "precision": "float32"}
+    arguments |= {"max_length": 20, "precision": "float32", "on": "cpu"}
     (tmp_path / "made").mkdir()
     augment(tmp_path / "made", **arguments)
     made = tasks.read_variants(tmp_path / "made")
@@ -275,6 +275,8 @@ def test_the_head_that_is_loaded_is_the_one_that_was_trained(language_model: Pat
 def test_the_nearest_words_are_those_of_the_largest_cosine(vectors: WordVectors) -> None:
     assert vectors.nearest("trees", 5) == ["tree", "house", "river"], "7 is no word of letters"
     assert vectors.nearest("trees", 1) == ["tree"]
+    others = WordVectors(vectors.vectors, "the same")
+    assert others.nearest("trees", 2, without={"tree"}) == ["house", "river"]
     assert vectors.nearest("cloud", 3) == []
 
 

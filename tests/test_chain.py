@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import published
 import pytest
 import tiny
 import torch
@@ -15,7 +16,7 @@ from transformers import BertForSequenceClassification
 
 from helpers import hub, mini_glue, models, profiles, scores, tasks, training
 from helpers.artifacts import Store, node
-from helpers.compress import losses, pruning, quantization
+from helpers.compress import pruning, quantization
 from helpers.compress.chain import Chain
 from helpers.compress.steps import apply, bring
 from helpers.environment import InputError, RunError
@@ -143,7 +144,7 @@ def test_the_authors_code_is_all_of_its_departures() -> None:
         for name, on in vars(stage.arguments["options"]).items()
         if on is True
     }
-    assert said == {name for name, on in vars(losses.AUTHORS_CODE).items() if on is True}
+    assert said == set(profiles.ABLATIONS["authors_code"])
 
 
 def test_ablations_mean_something_for_their_task() -> None:
@@ -221,7 +222,7 @@ def test_augmented_students_take_as_many_steps() -> None:
     gold = one.changed(augmented="gold")
     assert gold.intermediate.key == one.intermediate.key, "the labels enter with the answers"
     assert gold.student.function is training.fine_tune and gold.student.arguments["variants"].key == one.variants.key
-    assert one.start.key == usual.start.key and one.control.key == usual.control.key
+    assert one.start.key == usual.start.key and one.control_epochs == 2 * usual.control_epochs
     assert one.changed(seed=1).variants.key != one.variants.key
 
 
@@ -303,6 +304,43 @@ def test_the_control_differs_in_the_teacher_only() -> None:
     for stage in (one.intermediate, one.student):
         assert stage.arguments["data"] is one.control.arguments["data"]
         assert stage.arguments["max_length"] == one.control.arguments["max_length"]
+
+
+def test_the_control_takes_as_many_steps_as_the_student() -> None:
+    one = chain(intermediate_epochs=3, prediction_epochs=2, augmentation_steps=4, word_vectors=None)
+    assert one.control_epochs == 5
+    assert one.changed(augmented="teacher").control_epochs == 20
+    assert one.changed(loss_parts=["prediction"]).control_epochs == 2
+    assert one.changed(loss_parts=["hidden"]).control_epochs == 5, "labels in place of the teacher's answers"
+
+
+def test_room_and_rows_are_checked_before_any_training(tmp_path: Path) -> None:
+    one = chain(tmp_path / "store", ladder_steps=8)
+    with pytest.raises(InputError, match="8 steps of 32 rows are to be timed, after 2 more; there are 108 rows"):
+        one.check_room()
+    chain(tmp_path / "store", ladder_steps=1).check_room()
+    published.minilm(tmp_path / "lm")
+    small = {"hidden_size": 6, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    given = {
+        "language_model": str(tmp_path / "lm"),
+        "student_shape": small,
+        "max_length": 32,
+        "student_start": "random",
+    }
+    given |= {"compared_starts": [], "teacher_starts": ["given"]}
+    for more in ({"teacher_outputs": "all"}, {"ladder_steps": 1}):
+        with pytest.raises(RunError, match="of 108 rows take .* GB, more than teacher_outputs_gb, 1e-06"):
+            chain(tmp_path / "store", teacher_outputs_gb=1e-6, **given | more).check_room()
+        chain(tmp_path / "store", **given | more).check_room()
+    assert not (tmp_path / "store").exists(), "nothing was built"
+
+
+def test_a_language_model_without_a_part_is_not_taken_for_one_that_is_built(tmp_path: Path) -> None:
+    published.minilm(tmp_path / "lm")
+    one = chain(language_model=str(tmp_path / "lm"), student_start="random", compared_starts=[])
+    one.__dict__["sources"] = {}  # as when teacher and student are both published
+    with pytest.raises(InputError, match="has no part in this recipe: teacher and student are both published"):
+        one.language_model  # noqa: B018 - naming it is what is refused
 
 
 # choices are made on held-out rows

@@ -81,6 +81,13 @@ def test_tables_are_written_where_there_is_something(some: list[dict]) -> None:
     assert not {f"{name}.md" for name in more} & set(usual)
     assert "| **plain**" in every["ladder.md"]
     assert "peak resident memory was 0.9 GB" in every["ladder.md"]
+    assert "6 and 47 steps (more where they are short) of 32 rows in each of 2 rounds" in every["ladder.md"]
+    assert "Used: CoLA given (2 of 3) and random (1 of 3); " in every["teachers.md"]
+    assert list(report.comparison_table(some, "teachers").index) == [ARMS["teacher_given"], ARMS["teacher_random"]]
+    assert "All took the same number of steps." in every["augmentation.md"]
+    for record in some:
+        record["parameters"]["augmentation_steps"] = 3
+    assert "took 3 times the steps" in report.render_tables(some)["augmentation.md"]
     assert f"| **{ARMS['student']}** " in every["ablations.md"]
     assert "inside noise" in every["ablations.md"] and "not adjusted" in every["ablations.md"]
     assert "validation examples: CoLA 300, RTE 277." in every["augmentation.md"], "of the tasks that have it"

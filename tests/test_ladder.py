@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import tiny
@@ -25,7 +26,9 @@ def test_the_rungs_are_the_plain_way_each_speed_up_alone_and_all() -> None:
 
 
 @pytest.mark.parametrize("name", ["plain", "all together"])
-def test_steps_are_timed_after_two_that_do_not_count(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_steps_are_timed_after_two_that_do_not_count(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
     # a clock on which the first steps take 100 s and each later one 0.5 s
     clock = itertools.accumulate(itertools.chain([0, 100], itertools.repeat(0.5)))
     monkeypatch.setattr(ladder, "_now", lambda: next(clock))
@@ -33,7 +36,7 @@ def test_steps_are_timed_after_two_that_do_not_count(monkeypatch: pytest.MonkeyP
     collate = ladder.tasks.collate
     monkeypatch.setattr(ladder.tasks, "collate", lambda rows, **given: asked.append(given) or collate(rows, **given))
     way = ladder.ways()[name]
-    found = ladder.examples_per_second(
+    found = ladder.seconds_per_example(
         way if way.padded_to is None else replace(way, padded_to=24),  # this model reads 32 tokens
         tiny.classifier(layers=2),
         tiny.classifier(layers=1, width=8, seed=1),
@@ -41,8 +44,9 @@ def test_steps_are_timed_after_two_that_do_not_count(monkeypatch: pytest.MonkeyP
         layers=[2],
         batch_size=8,
         steps=5,
+        folder=tmp_path / "ladder",
     )
-    assert found["training"] == 8 / 0.5
+    assert found["training"] == 0.5 / 8 and not list((tmp_path / "ladder").iterdir()), "nothing is left behind"
     assert ("storing" in found) == (name == "all together")
     lengths = {given.get("length") for given in asked}
     assert lengths == ({24} if name == "plain" else {None})
@@ -64,8 +68,40 @@ def test_every_way_is_compared_with_the_plain_one() -> None:
 
 
 @pytest.mark.parametrize("steps", [0, 9, 60])
-def test_too_few_rows_or_too_many_steps(steps: int) -> None:
-    with pytest.raises(InputError, match=f"{steps} steps of 8 rows are to be timed, after 2 more; there are 80 rows"):
-        ladder.examples_per_second(
-            ladder.PLAIN, tiny.classifier(), tiny.classifier(), tiny.tokens(80), layers=[1], batch_size=8, steps=steps
-        )
+def test_too_few_rows_or_too_many_steps(tmp_path: Path, steps: int) -> None:
+    options = {"layers": [1], "batch_size": 8, "steps": steps, "folder": tmp_path}
+    said = f"{steps} steps of 8 rows are to be timed, after 2 more; there are 80 rows"
+    with pytest.raises(InputError, match=said):
+        ladder.seconds_per_example(ladder.PLAIN, tiny.classifier(), tiny.classifier(), tiny.tokens(80), **options)
+    with pytest.raises(InputError, match=said):
+        ladder.measure(tiny.tokens(80), teacher=tiny.classifier, student=tiny.classifier, **options)
+
+
+def test_the_ways_take_turns_and_only_the_last_one_stores_all_rows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen = []
+
+    def seconds(way: ladder.Way, *_: object, steps: int, **__: object) -> dict[str, float]:
+        rows = _[2]
+        seen.append((way, len(rows), steps))
+        value = float(len(seen))
+        return {"training": value, **({"storing": value} if way.stored else {})}
+
+    monkeypatch.setattr(ladder, "seconds_per_example", seconds)
+    rungs = {"plain": ladder.PLAIN, "all together": ladder.ways()["all together"]}
+    found = ladder.measure(
+        tiny.tokens(80),
+        teacher=tiny.classifier,
+        student=tiny.classifier,
+        layers=[1],
+        batch_size=8,
+        steps=3,
+        folder=tmp_path,
+        ladder=rungs,
+    )
+    plain, fast = rungs.values()
+    assert seen == [(plain, 40, 3), (fast, 80, 8), (fast, 80, 8), (plain, 40, 3)], "most steps: 80 / 8 less two"
+    assert found["plain"]["training"] == 1 / 2.5 and found["all together"]["training"] == 1 / 2.5
+    assert found["all together"]["storing"] == 1 / 2, "the first round's: it stored all rows"
+    assert [rung["steps"] for rung in found.values()] == [3, 8]

@@ -58,11 +58,34 @@ def _refused(**arguments: object) -> str:
 
 
 def test_the_shipped_profiles_are_the_designed_ones() -> None:
-    assert profiles.names() == ["mini", "minilm", "paper"]
+    assert profiles.names() == ["mini", "minilm", "minilm_comparisons", "paper"]
     for name in profiles.names():
         study = profiles.settings(name)["study"]
-        assert sorted(study["tasks"]) == sorted(["cola", "rte", "stsb", "qnli", "sst2"])
+        every = ["cola", "rte", "stsb", "qnli", "sst2"]
+        assert sorted(study["tasks"]) == sorted(every if name != "minilm_comparisons" else ["cola", "rte", "stsb"])
         assert study["workers"] >= 1
+
+
+def test_the_comparisons_of_minilm_make_no_other_model() -> None:
+    added = {"compared_starts", "ablations", "ladder_steps", "augmentation_variants", "word_vectors_size", "profile"}
+    for task in ("cola", "rte", "stsb", "sst2"):
+        usual, compared = (vars(profiles.load(name, task=task)) for name in ("minilm", "minilm_comparisons"))
+        assert {name for name in usual if usual[name] != compared[name]} <= added, task
+
+
+def test_a_profile_may_extend_another(write, tmp_path: Path) -> None:
+    base = yaml.safe_load((profiles.ROOT / "notebooks" / "params" / "mini.yaml").read_text(encoding="utf-8"))
+    base["tasks"] = {"rte": {"teacher_epochs": 7, "temperature": 2.0}}
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base), encoding="utf-8")
+    write(text="extends: base\ntasks: {rte: {temperature: 3.0}, cola: {threads: 3}}\nstudy: {seeds: [5]}\n")
+    rte, cola = (profiles.load("own", task=task) for task in ("rte", "cola"))
+    assert (rte.teacher_epochs, rte.temperature, cola.temperature, cola.threads) == (7, 3.0, 1.0, 3)
+    assert rte.batch_size == base["batch_size"] and rte.profile == "own"
+    assert profiles.settings("own")["study"] == base["study"] | {"seeds": [5]}
+    write(text="extends: nothing\n")
+    assert "There is no profile 'nothing'" in _refused()
+    write(text="extends: own\n")
+    assert "may extend one that stands by itself" in _refused()
 
 
 @pytest.mark.parametrize(("profile", "task"), SHIPPED)
@@ -119,7 +142,10 @@ def test_what_is_given_comes_last_and_is_told(write) -> None:
 
 
 def test_an_unknown_profile() -> None:
-    with pytest.raises(InputError, match="There is no profile 'mimi'; the profiles in params/ are mini, minilm, paper"):
+    with pytest.raises(
+        InputError,
+        match="There is no profile 'mimi'; the profiles in params/ are mini, minilm, minilm_comparisons, paper",
+    ):
         profiles.load("mimi", task="rte")
     for name in ("../params/mini", "", "mini.yaml"):
         with pytest.raises(InputError, match="There is no profile"):
@@ -281,6 +307,8 @@ def test_a_run_departs_from_its_profile_by_settings_or_by_the_kind_of_its_data()
     assert departs("mini", temperature=2.0) and departs("minilm", pruning_amounts=[0.2])
     assert departs("mini", data="../a/folder") and departs("minilm", data="generated")
     assert departs("mini", text="../a/folder") and not departs("minilm", text="../a/folder")
+    assert departs("minilm", text="generated"), "another kind of text"
+    assert not departs("mini", teacher_outputs_gb=99.0), "a bound changes nothing"
 
 
 def test_the_task_names_are_those_of_the_loader() -> None:

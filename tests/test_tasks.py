@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from helpers import mini_glue, models, scores, tasks
-from helpers.environment import InputError
+from helpers.environment import InputError, RunError
 
 GLUE = sorted(published.COLUMNS)
 
@@ -278,6 +278,15 @@ def test_a_text_on_the_hub_is_a_folder_of_a_repository(tmp_path: Path, monkeypat
     found = tasks.load_text("owner/name/small")
     assert asked == [("owner/name", {"patterns": ["small/train-*.parquet"], "kind": "dataset"})]
     assert (found.source, found.revision, len(found.rows)) == ("owner/name/small", "abc123", 1)
+
+
+def test_a_path_of_three_parts_that_is_not_there_is_said_to_be_a_folder_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_hub(*_: object, **__: object) -> None:
+        raise RunError("The hub could not be reached.")
+
+    monkeypatch.setattr("helpers.tasks.text.hub.snapshot", no_hub)
+    with pytest.raises(RunError, match="There is no text folder data/my/text here. The hub could not be reached"):
+        tasks.load_text("data/my/text")
 
 
 def test_variants_join_the_training_rows_alone(tmp_path: Path) -> None:

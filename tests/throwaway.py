@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from helpers import mini_glue, profiles, tasks
-from helpers.study import planning
+from helpers.study import books
 
 PARAMETERS = """\
 # what this run is about
@@ -52,7 +52,7 @@ def write(
 
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> Path:
     """Make a folder with the real profiles, its own notebooks, results and artifacts, and little generated data."""
-    monkeypatch.setattr(planning, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(books, "NOTEBOOKS", tmp_path / "notebooks")
     monkeypatch.setattr(profiles, "ROOT", tmp_path)
     monkeypatch.setenv("STUDY_ARTIFACTS", str(tmp_path / "artifacts"))
     monkeypatch.setitem(mini_glue.ROWS, "train", 20)

@@ -152,7 +152,8 @@ def candidates(
             if word.token is not None:
                 options = next(answers)
             else:
-                options = vectors.nearest(text[word.start : word.end].lower(), count) if vectors else []
+                near = text[word.start : word.end].lower()
+                options = vectors.nearest(near, count, without=KEPT) if vectors else []
             if options:
                 row.append((word, options))
         found.append(row)
@@ -189,7 +190,7 @@ def _replace(
     return "".join([*parts, text[end:]])
 
 
-@step(version=1)
+@step(version=2)
 def augment(
     folder: Path,
     *,
@@ -199,10 +200,12 @@ def augment(
     settings: Augmentation,
     max_length: int,
     precision: str,
+    on: str,
 ) -> None:
     """Write the variants of a task's training rows: its text columns, the copied `label`, and `row`, their origin.
 
-    `vectors` may be the folder of `make_vectors`. Rows are done in parts, and a part that is there is not done again.
+    `on`, the kind of device, decides between words that are nearly as probable. `vectors` may be the folder of
+    `make_vectors`. Rows are done in parts, and a part that is there is not done again.
     """
     if isinstance(vectors, Path):
         vectors = WordVectors.read(vectors / VECTORS)

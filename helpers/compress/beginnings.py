@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from helpers import hub, models, tasks
 from helpers.artifacts import Node, Store, node
@@ -84,6 +85,11 @@ class Beginnings:
         """The pretrained encoder, before any task."""
         if "language_model" in self.sources:
             return node(bring, source=self.sources["language_model"])
+        if self.recipe.language_model != "built":  # a shape that nobody gave would be pretrained in its place
+            raise InputError(
+                f"The language model {self.recipe.language_model} has no part in this recipe: teacher and student are "
+                "both published. Set augmented or compared_starts, which need it, or take another start."
+            )
         return self._pretrained(self.recipe.pretraining_steps)
 
     def _pretrained(self, steps: int) -> Node:
@@ -136,15 +142,19 @@ class Beginnings:
             return WordVectors.read(Path(recipe.word_vectors))
         return node(make_vectors, text=self.text, dimension=recipe.word_vectors_size)
 
+    @property
+    def _copied(self) -> dict[str, Any]:
+        """What a student made here takes after, and its own shape."""
+        return {"language_model": self.language_model, "shape": self.recipe.student_shape}
+
     @functools.cached_property
     def general(self) -> Node:
         """The student that has copied the language model on text, before any task."""
         recipe = self.recipe
         return node(
             distillation.distil_on_text,
-            language_model=self.language_model,
             start=recipe.general_start,
-            shape=recipe.student_shape,
+            **self._copied,
             text=self.text,
             steps=recipe.general_steps,
             training=self._on_text(recipe.general_batch_size, recipe.general_learning_rate),
@@ -159,11 +169,5 @@ class Beginnings:
             return node(bring, source=self.sources["student"], task=recipe.task, head=False, seed=recipe.seed)
         if recipe.student_start == "general":
             return node(distillation.start_from_general, general=self.general, task=recipe.task, seed=recipe.seed)
-        return node(
-            distillation.start_student,
-            start=recipe.student_start,
-            language_model=self.language_model,
-            shape=recipe.student_shape,
-            task=recipe.task,
-            seed=recipe.seed,
-        )
+        of_task = {"task": recipe.task, "seed": recipe.seed}
+        return node(distillation.start_student, start=recipe.student_start, **self._copied, **of_task)

@@ -16,6 +16,7 @@ from helpers.artifacts import Bound, Node, node
 from helpers.compress import distillation, pruning
 from helpers.compress.augmentation import Augmentation, augment
 from helpers.compress.beginnings import Beginnings
+from helpers.compress.checks import check_room
 from helpers.compress.losses import PARTS, LossOptions
 from helpers.compress.steps import Step, apply, bring, predict
 from helpers.environment import device, precision
@@ -41,8 +42,11 @@ class Chain(Beginnings):
 
     @property
     def control_epochs(self) -> int:
-        """All epochs of the student: the control has the same start, rows and number of steps, only no teacher."""
-        return self.recipe.intermediate_epochs + self.recipe.prediction_epochs
+        """Epochs with as many steps as the student takes: the control has its start and rows, only no teacher."""
+        recipe = self.recipe
+        intermediate = recipe.intermediate_epochs if set(PARTS) & set(recipe.loss_parts) else 0
+        times = 1 if recipe.augmented == "off" else recipe.augmentation_steps
+        return (intermediate + recipe.prediction_epochs) * times
 
     @functools.cached_property
     def teachers(self) -> dict[str, Node]:
@@ -152,6 +156,7 @@ class Chain(Beginnings):
             settings=settings,
             max_length=recipe.max_length,
             precision=precision(recipe.precision),
+            on=device().type,
         )
 
     def _more_rows(self, epochs: int) -> dict[str, Any]:
@@ -201,6 +206,10 @@ class Chain(Beginnings):
         task = self.recipe.task
         predicted = scores.predictions(task, self.logits(model, *steps, split=split))
         return scores.score(task, predicted, self.data.labels(split))
+
+    def check_room(self) -> None:
+        """Raise `RunError` or `InputError` if what is to be stored or timed has no room or too few rows."""
+        check_room(self.recipe, self.sources, self.data, self.store.folder)
 
     def check_teacher(self) -> None:
         """Stop with `RunError` if the teacher does not beat its floor on held-out rows by two standard errors."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from transformers import BertConfig
 
-from helpers import hub, models
+from helpers import hub, models, tasks
+from helpers.compress import ladder, teacher_outputs
 from helpers.environment import InputError
 from helpers.profiles import Recipe
 
-__all__ = ["check_parts"]
+__all__ = ["check_parts", "check_room"]
 
 
 def check_parts(recipe: Recipe, sources: Mapping[str, hub.Source]) -> None:
@@ -38,6 +40,32 @@ def check_parts(recipe: Recipe, sources: Mapping[str, hub.Source]) -> None:
     if other:
         raise InputError(
             f"student_shape says {recipe.student_shape}, but {recipe.student_start} has {other}; make both agree."
+        )
+
+
+def check_room(recipe: Recipe, sources: Mapping[str, hub.Source], data: tasks.TaskData, folder: Path) -> None:
+    """Check, before any training, the room for a teacher's stored outputs and the rows for a ladder.
+
+    Without a published vocabulary rows are not told in tokens yet; such models are small. Raises `InputError` for too
+    few rows, `RunError` for too little room.
+    """
+    if recipe.ladder_steps:
+        ladder.check(len(data.train), steps=recipe.ladder_steps)
+    source = next((sources[role] for role in ("teacher", "language_model") if role in sources), None)
+    if source is None or not (recipe.ladder_steps or recipe.teacher_outputs == "all"):
+        return
+    rows = tasks.encode(data.train, data.task, models.tokenizer(source.folder), max_length=recipe.max_length)
+    shapes = [BertConfig(**models.SHAPES["bert-base"])] if recipe.ladder_steps else []
+    shapes += [models.read_config(source.folder)] if recipe.teacher_outputs == "all" else []
+    copied = _config(sources, ("student",), recipe.student_shape).num_hidden_layers
+    for shape in shapes:
+        teacher_outputs.check_room(
+            [len(ids) for ids in rows["input_ids"][:]],
+            layers=copied,
+            width=shape.hidden_size,
+            heads=shape.num_attention_heads,
+            folder=folder,
+            bound_gb=recipe.teacher_outputs_gb,
         )
 
 

@@ -6,9 +6,10 @@ import functools
 import itertools
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -19,13 +20,24 @@ from helpers import tasks
 from helpers.compress.losses import IntermediateLoss
 from helpers.compress.teacher_outputs import TeacherOutputs, with_outputs
 from helpers.environment import InputError, device
+from helpers.profiles import MOST_LADDER_STEPS
 from helpers.training import Training, fit, sum_of_parts
 
-__all__ = ["PLAIN", "SPEED_UPS", "Way", "examples_per_second", "factor", "ways", "with_factors"]
+__all__ = [
+    "PLAIN",
+    "SPEED_UPS",
+    "Way",
+    "check",
+    "factor",
+    "measure",
+    "seconds_per_example",
+    "ways",
+    "with_factors",
+]
 
 WARMUP_STEPS = 2
 EPOCHS = {"first_epoch": 1, "ten_epochs": 10}
-MOST_STEPS = 47
+TOGETHER = "all together"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +63,64 @@ def ways(names: Sequence[str] = tuple(SPEED_UPS)) -> dict[str, Way]:
     """Return the ladder: the plain way, each speed-up alone, and all together."""
     alone = {name: replace(PLAIN, **SPEED_UPS[name]) for name in names}
     together = functools.reduce(lambda way, name: replace(way, **SPEED_UPS[name]), names, PLAIN)
-    return {"plain": PLAIN, **alone, "all together": together}
+    return {"plain": PLAIN, **alone, TOGETHER: together}
 
 
-def examples_per_second(
+def measure(
+    rows: Dataset,
+    *,
+    teacher: Callable[[], nn.Module],
+    student: Callable[[], nn.Module],
+    layers: Sequence[int],
+    steps: int,
+    folder: Path,
+    batch_size: int = 32,
+    ladder: Mapping[str, Way] | None = None,
+    rounds: int = 2,
+) -> dict[str, dict[str, float]]:
+    """Time every way on rows drawn from `rows`; return the rungs: steps, examples per second, factors.
+
+    The ways take turns, forwards and then backwards, so that a machine that slows down slows all of them. Short steps
+    are many: where rows keep their lengths `MOST_LADDER_STEPS` are timed. All together store the outputs of all rows
+    once, as a study would, the others those of the drawn rows only. Files go under `folder`. Raises `InputError` for
+    too few rows, `RunError` if the disk has no room.
+    """
+    ladder = ladder or ways()
+    check(len(rows), steps=steps, batch_size=batch_size)
+    most = min(MOST_LADDER_STEPS, len(rows) // batch_size - WARMUP_STEPS)
+    counts = {name: steps if way.padded_to else most for name, way in ladder.items()}
+    seconds: dict[str, dict[str, list[float]]] = {name: {} for name in ladder}
+    for turn in range(rounds):
+        for name in list(ladder)[:: -1 if turn % 2 else 1]:
+            way = ladder[name]
+            whole = name == TOGETHER and not turn
+            some = rows if whole else _drawn(rows, batch_size * (counts[name] + WARMUP_STEPS))
+            options = {"layers": layers, "batch_size": batch_size, "steps": counts[name], "folder": folder}
+            found = seconds_per_example(way, teacher(), student(), some, **options)
+            for part, value in found.items():
+                seconds[name].setdefault(part, []).append(value)
+    # of storing the first alone: it is the one of all rows
+    rates = {
+        name: {part: 1 / (fmean(values) if part == "training" else values[0]) for part, values in found.items()}
+        for name, found in seconds.items()
+    }
+    return {name: {"steps": counts[name], **rung} for name, rung in with_factors(rates).items()}
+
+
+def _drawn(rows: Dataset, count: int) -> Dataset:
+    return rows.select(np.sort(np.random.default_rng(0).permutation(len(rows))[:count]))
+
+
+def check(rows: int, *, steps: int, batch_size: int = 32) -> None:
+    """Raise `InputError` if so many rows are too few for `steps` timed steps, or `steps` are too many."""
+    if batch_size * (steps + WARMUP_STEPS) > rows or not 1 <= steps <= MOST_LADDER_STEPS:
+        raise InputError(
+            f"{steps} steps of {batch_size} rows are to be timed, after {WARMUP_STEPS} more; there are {rows} "
+            f"rows, and steps may be 1 to {MOST_LADDER_STEPS}."
+        )
+
+
+def seconds_per_example(
     way: Way,
     teacher: nn.Module,
     student: nn.Module,
@@ -63,32 +129,28 @@ def examples_per_second(
     layers: Sequence[int],
     batch_size: int = 32,
     steps: int,
+    folder: Path,
 ) -> dict[str, float]:
     """Train the student for a while on rows drawn from a set and time `steps` steps, after two that do not count.
 
-    Returns `training`, the examples per second of these steps, and, where outputs are stored, `storing`: those of the
-    pass before it, over all rows. Fifty steps at the most: then a checkpoint would be written. Raises `InputError` for
-    too few rows.
+    Returns `training`, the seconds per example of these steps, and, where outputs are stored, `storing`: those of the
+    pass before it, over all rows. Raises `InputError` for too few rows.
     """
-    count = batch_size * (steps + WARMUP_STEPS)
-    if count > len(rows) or not 1 <= steps <= MOST_STEPS:
-        raise InputError(
-            f"{steps} steps of {batch_size} rows are to be timed, after {WARMUP_STEPS} more; there are {len(rows)} "
-            f"rows, and steps may be 1 to {MOST_STEPS}."
-        )
-    chosen = np.random.default_rng(0).permutation(len(rows))[:count]
-    part = rows.add_column("row", range(len(rows))).select(np.sort(chosen))
+    check(len(rows), steps=steps, batch_size=batch_size)
+    part = _drawn(rows.add_column("row", range(len(rows))), batch_size * (steps + WARMUP_STEPS))
     settings = Training(
         epochs=1, learning_rate=1e-5, batch_size=batch_size, precision=way.precision, device=device().type
     )
     found: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as folder:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        place = Path(name)
         loss = IntermediateLoss(student, teacher, layers, seed=0)
         collator = functools.partial(tasks.collate, length=way.padded_to)
         if way.stored:
             began = time.perf_counter()
-            outputs = TeacherOutputs(teacher, list(rows), layers, Path(folder) / "teacher", precision=way.precision)
-            found["storing"] = len(rows) / (time.perf_counter() - began)
+            outputs = TeacherOutputs(teacher, list(rows), layers, place / "teacher", precision=way.precision)
+            found["storing"] = (time.perf_counter() - began) / len(rows)
             collator = with_outputs(outputs.batch, length=way.padded_to)
         ended: list[float] = []
         fit(
@@ -96,13 +158,13 @@ def examples_per_second(
             part,
             loss=sum_of_parts,
             training=settings,
-            folder=Path(folder),
+            folder=place,
             collator=collator,
             after_step=lambda _: ended.append(_now()),
             optimizer=way.optimizer,
         )
     times = [after - before for before, after in itertools.pairwise(ended)][WARMUP_STEPS - 1 :]
-    return {"training": batch_size * len(times) / sum(times), **found}
+    return {"training": sum(times) / (batch_size * len(times)), **found}
 
 
 def factor(plain: Mapping[str, float], fast: Mapping[str, float], *, epochs: int) -> float:

@@ -14,7 +14,6 @@ from helpers.tasks import FIELDS
 from helpers.training import Batch
 
 __all__ = [
-    "AUTHORS_CODE",
     "IntermediateLoss",
     "LossOptions",
     "PARTS",
@@ -50,11 +49,6 @@ class LossOptions:
     def needs_live_teacher(self) -> bool:
         """Whether a teacher's stored outputs will not do: they are of eval mode, and without padding."""
         return self.padding_counts or self.teacher_dropout
-
-
-AUTHORS_CODE = LossOptions(
-    shared_projection=True, padding_counts=True, mean_over_classes=True, gold_scores=True, teacher_dropout=True
-)
 
 
 def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:

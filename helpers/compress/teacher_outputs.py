@@ -7,6 +7,7 @@ keeps in memory what fits.
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,10 +19,35 @@ from torch import Tensor, nn
 from helpers import models, tasks
 from helpers.environment import RunError, device
 
-__all__ = ["TeacherOutputs", "with_outputs"]
+__all__ = ["TeacherOutputs", "check_room", "with_outputs"]
 
 BATCH = 64
 COMPLETE = "complete"
+
+
+def _sizes(lengths: np.ndarray, layers: int, width: int, heads: int) -> dict[str, np.ndarray]:
+    """Return how many numbers each row has in each file."""
+    return {"hidden": (layers + 1) * width * lengths, "scores": layers * heads * lengths**2}
+
+
+def check_room(
+    lengths: Sequence[int] | np.ndarray, *, layers: int, width: int, heads: int, folder: Path, bound_gb: float | None
+) -> None:
+    """Raise `RunError` if the outputs for rows of these lengths take more than `bound_gb`, or than is free."""
+    sizes = _sizes(np.asarray(lengths, dtype=np.int64), layers, width, heads)
+    needed = 2 * sum(int(size.sum()) for size in sizes.values())
+    if bound_gb is not None and needed > bound_gb * 1e9:
+        raise RunError(
+            f"The teacher's outputs of {len(lengths):,} rows take {needed / 1e9:.2g} GB, more than "
+            f"teacher_outputs_gb, {bound_gb:g}; raise it, or set teacher_outputs to logits and ladder_steps to 0."
+        )
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise RunError(
+            f"The teacher's outputs take {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free where artifacts are "
+            "kept; make room, set STUDY_ARTIFACTS, or set teacher_outputs to off and ladder_steps to 0."
+        )
 
 
 class TeacherOutputs:
@@ -45,13 +71,13 @@ class TeacherOutputs:
         self.lengths = np.array([len(row["input_ids"]) for row in rows], dtype=np.int64)
         self.layers, self.folder = list(layers), folder
         self.width, self.heads = teacher.config.hidden_size, teacher.config.num_attention_heads
-        sizes = {
-            "hidden": (len(layers) + 1) * self.width * self.lengths,
-            "scores": len(layers) * self.heads * self.lengths**2,
-        }
+        sizes = _sizes(self.lengths, len(layers), self.width, self.heads)
         self.starts = {name: np.concatenate([[0], np.cumsum(size)]) for name, size in sizes.items()}
         if not (folder / COMPLETE).exists():
-            self._make_room(2 * sum(int(starts[-1]) for starts in self.starts.values()), bound_gb)
+            shutil.rmtree(folder, ignore_errors=True)
+            shape = {"layers": len(layers), "width": self.width, "heads": self.heads}
+            check_room(self.lengths, **shape, folder=folder, bound_gb=bound_gb)
+            folder.mkdir(parents=True)
             self._compute(teacher, rows, precision)
             (folder / COMPLETE).touch()
         self.files = {name: self._open(name, "r") for name in self.starts}
@@ -76,26 +102,13 @@ class TeacherOutputs:
         start, end = self.starts[name][row : row + 2]
         return self.files[name][start:end]
 
-    def _make_room(self, needed: int, bound_gb: float | None) -> None:
-        if bound_gb is not None and needed > bound_gb * 1e9:
-            raise RunError(
-                f"The teacher's outputs of {len(self.lengths):,} rows take {needed / 1e9:.2g} GB, more than "
-                f"teacher_outputs_gb, {bound_gb:g}; raise it, or set teacher_outputs to logits."
-            )
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        free = shutil.disk_usage(self.folder).free
-        if needed > free:
-            raise RunError(
-                f"The teacher's outputs take {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free where artifacts are "
-                "kept; make room, set STUDY_ARTIFACTS, or set teacher_outputs to off."
-            )
-
     @torch.inference_mode()
     def _compute(self, teacher: nn.Module, rows: Sequence[Mapping[str, list[int]]], precision: str) -> None:
         self.files = {name: self._open(name, "w+") for name in self.starts}
         where = device()
         teacher = models.expose_scores(teacher).to(where).eval()
+        if precision == "bf16":  # otherwise each batch would round all the weights again
+            teacher = _rounded(teacher)
         order = np.argsort(self.lengths, kind="stable")
         for start in range(0, len(order), BATCH):
             chosen = order[start : start + BATCH]
@@ -120,6 +133,15 @@ class TeacherOutputs:
                         "set teacher_outputs to off."
                     )
                 self._part(name, row)[:] = part.ravel()
+
+
+def _rounded(model: nn.Module) -> nn.Module:
+    """Return a copy whose linear layers hold bf16: what bf16 computing makes of them in any case."""
+    model = copy.deepcopy(model)
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            layer.to(torch.bfloat16)
+    return model
 
 
 def with_outputs(

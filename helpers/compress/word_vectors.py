@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,13 +37,13 @@ class WordVectors:
         total.update(np.ascontiguousarray(self.vectors.vectors).tobytes())
         return total.hexdigest()[:16]
 
-    def nearest(self, word: str, count: int) -> list[str]:
+    def nearest(self, word: str, count: int, *, without: Collection[str] = ()) -> list[str]:
         """Return the `count` other words of letters with the largest cosine; none for a word without a vector."""
         if word not in self.vectors:
             return []
         if (word, count) not in self._known:
-            near = (other for other, _ in self.vectors.most_similar(word, topn=4 * count))
-            self._known[word, count] = list(itertools.islice((other for other in near if other.isalpha()), count))
+            near = (other for other, _ in self.vectors.most_similar(word, topn=4 * count + len(without)))
+            self._known[word, count] = [other for other in near if other.isalpha() and other not in without][:count]
         return self._known[word, count]
 
     @classmethod

@@ -7,7 +7,7 @@ from typing import Any
 
 from helpers.profiles.recipe import LOSSES, Recipe
 
-__all__ = ["ABLATIONS", "ablations_for"]
+__all__ = ["ABLATIONS", "COMPARED_WITH", "ablations_for"]
 
 AUTHORS_CODE = ("shared_projection", "padding_counts", "mean_over_classes", "gold_scores", "teacher_dropout")
 
@@ -24,6 +24,8 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "teacher_dropout": {"teacher_dropout": True},
     "authors_code": dict.fromkeys(AUTHORS_CODE, True),
 }
+# of two changes that are one step apart the second shows what that step does
+COMPARED_WITH = {"temperature_4_squared": "temperature_4"}
 OF_SCORES = ("gold_scores",)  # tasks whose label is a score
 OF_CLASSES = ("temperature_4", "temperature_4_squared", "mean_over_classes")
 

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 
 from helpers.environment import InputError
 from helpers.profiles.ablations import ABLATIONS
-from helpers.profiles.recipe import BLOCKS, LOSSES, STARTS, TEACHER_STARTS, Recipe
+from helpers.profiles.recipe import BLOCKS, LOSSES, MOST_LADDER_STEPS, STARTS, TEACHER_STARTS, Recipe
 
 __all__ = ["SHAPE", "check_ranges", "check_types"]
 
@@ -36,7 +36,6 @@ CHOICES = {
     "augmented": ("off", "teacher", "gold"),
 }
 SHARES = ("pretraining_masked_share", "warmup_fraction", "augmentation_probability")
-MOST_LADDER_STEPS = 47  # at fifty, training would write a checkpoint among the timed steps
 SHAPE = (
     "hidden_size",
     "num_hidden_layers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -16,6 +17,7 @@ __all__ = ["PARAMS", "ROOT", "departs", "differences", "load", "names", "setting
 
 PARAMS = ROOT / "notebooks" / "params"
 STUDY = {"tasks": list[str], "seeds": list[int], "workers": int, "disk_gb": float}  # what the runner reads
+BOUNDS = ("teacher_outputs_gb",)  # may stop a run, but change nothing in it
 STUDY |= {"notebook_tasks": dict[str, list[str]]}  # notebooks that run for these tasks only, unless they are asked for
 
 
@@ -27,8 +29,30 @@ def names() -> list[str]:
 def settings(profile: str) -> dict[str, Any]:
     """Read a profile's file: flat values, `tasks` with what differs per task, and `study` for the runner.
 
-    Raises `InputError` for an unknown profile, a file that is not YAML, an unknown key or a value of another type.
+    `extends` names another profile, whose values hold where the file has none. Raises `InputError` for an unknown
+    profile, a file that is not YAML, an unknown key or a value of another type.
     """
+    path = PARAMS / f"{profile}.yaml"
+    values = _read(profile)
+    if (base := values.pop("extends", None)) is not None:
+        values = _extended(_read(base), values)
+    shared = {name: value for name, value in values.items() if name not in ("tasks", "study")}
+    for where, part in [
+        (path.name, shared),
+        *((f"{path.name}, tasks: {t}", v) for t, v in values["tasks"].items()),
+    ]:
+        check_types(part, SETTINGS, where=where)
+    check_types(values["study"], STUDY, where=f"{path.name}, study")
+    named = [*values["tasks"], *values["study"].get("tasks", [])]
+    named += [task for some in values["study"].get("notebook_tasks", {}).values() for task in some]
+    unknown = [task for task in named if task not in TASKS]
+    if unknown:
+        raise InputError(f"{path.name}: there is no task {unknown[0]!r}; known are {', '.join(TASKS)}.")
+    return values
+
+
+def _read(profile: str) -> dict[str, Any]:
+    """Read one profile's file as it is, with `tasks` and `study` in it."""
     path = PARAMS / f"{profile}.yaml"
     if profile not in names():
         raise InputError(f"There is no profile {profile!r}; the profiles in {PARAMS.name}/ are {', '.join(names())}.")
@@ -43,19 +67,16 @@ def settings(profile: str) -> dict[str, Any]:
         inner = values[name].values() if name == "tasks" and isinstance(values[name], dict) else ()
         if not all(isinstance(part, dict) for part in (values[name], *inner)):
             raise InputError(f"{path.name}: {name} must hold a mapping of names to values.")
-    shared = {name: value for name, value in values.items() if name not in ("tasks", "study")}
-    for where, part in [
-        (path.name, shared),
-        *((f"{path.name}, tasks: {t}", v) for t, v in values["tasks"].items()),
-    ]:
-        check_types(part, SETTINGS, where=where)
-    check_types(values["study"], STUDY, where=f"{path.name}, study")
-    named = [*values["tasks"], *values["study"].get("tasks", [])]
-    named += [task for some in values["study"].get("notebook_tasks", {}).values() for task in some]
-    unknown = [task for task in named if task not in TASKS]
-    if unknown:
-        raise InputError(f"{path.name}: there is no task {unknown[0]!r}; known are {', '.join(TASKS)}.")
     return values
+
+
+def _extended(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a profile's values over those of the one that it extends: its tasks and its study, too, name by name."""
+    if "extends" in base:
+        raise InputError("A profile may extend one that stands by itself; name that one.")
+    named = base["tasks"] | values["tasks"]
+    tasks = {name: base["tasks"].get(name, {}) | values["tasks"].get(name, {}) for name in named}
+    return {**base, **values, "tasks": tasks, "study": base["study"] | values["study"]}
 
 
 def load(profile: str, *, task: str, seed: int = 0, **changes: Any) -> Recipe:
@@ -86,15 +107,18 @@ def load(profile: str, *, task: str, seed: int = 0, **changes: Any) -> Recipe:
 def differences(recipe: Recipe) -> dict[str, tuple[Any, Any]]:
     """Return {name: (here, in the profile)} where a run departs from its profile; its models are then its own."""
     usual = load(recipe.profile, task=recipe.task, seed=recipe.seed, data=recipe.data, text=recipe.text, nli=recipe.nli)
-    pairs = {name: (getattr(recipe, name), getattr(usual, name)) for name in FIELDS}
+    pairs = {name: (getattr(recipe, name), getattr(usual, name)) for name in FIELDS if name not in BOUNDS}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def departs(recipe: Recipe) -> bool:
     """Tell whether a run's settings, or the kind of its data, are not its profile's: it is then no run of the profile.
 
-    A folder stands for the hub's data set of a profile on real data; its fingerprint is in the record.
+    A folder stands for the hub's data set or text of a profile on real data: name and fingerprint are in the record,
+    and below the tables. A language model that is built from another text is another model.
     """
     usual = load(recipe.profile, task=recipe.task, seed=recipe.seed)
     other_text = recipe.language_model == "built" and recipe.text != usual.text
-    return bool(differences(recipe)) or other_text or (recipe.data == "generated") != (usual.data == "generated")
+    kinds = ((recipe.data, usual.data), (recipe.text or usual.text, usual.text or recipe.text))
+    other_kind = any((here == "generated") != (there == "generated") for here, there in kinds)
+    return bool(differences(recipe)) or other_text or other_kind

@@ -6,12 +6,13 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import get_type_hints
 
-__all__ = ["BLOCKS", "FIELDS", "LOSSES", "SETTINGS", "STARTS", "TEACHER_STARTS", "Recipe"]
+__all__ = ["BLOCKS", "FIELDS", "LOSSES", "MOST_LADDER_STEPS", "SETTINGS", "STARTS", "TEACHER_STARTS", "Recipe"]
 
 BLOCKS = ("batch1_true", "batch1_padded", "batch32_true", "batch32_padded")
 LOSSES = ("embedding", "hidden", "attention", "prediction")
 STARTS = ("random", "embeddings", "projected", "general")  # of a student that is made here
 TEACHER_STARTS = ("given", "continued", "random")
+MOST_LADDER_STEPS = 47  # at fifty, training would write a checkpoint among the timed steps
 
 
 @dataclass(frozen=True, kw_only=True)

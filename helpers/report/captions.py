@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from helpers.labels import ARMS, REPORT_AMOUNTS, joined, task_label
 from helpers.report import summary
 from helpers.report.comparisons import COMPARISONS, ladders
@@ -22,11 +24,11 @@ _HOW_TO_READ = {
     "in length, and the percentile is about the long ones. Speed-up: the median of "
     "time(BERT-base shape) / time(system), batch by batch, with its 95 % interval.",
     "starts": "The same distillation from other starts; differences are to the study's own student.",
-    "teachers": "The teacher is the one with the best score on held-out rows; these are the others, on the "
-    "validation split.",
-    "ablations": "One change each to the distilled student, all else equal; differences are to that student.",
-    "augmentation": "The distilled student, and students that saw augmented rows, too; each of the others took the "
-    "same number of steps.",
+    "teachers": "Differences are to the teacher that starts from the language model as it is, on the validation split. "
+    "The one with the best score on held-out rows is the study's teacher.",
+    "ablations": "One change each to the distilled student, all else equal; differences are to that student, but where "
+    "a row names another.",
+    "augmentation": "The distilled student, and students that saw augmented rows, too.",
     "ladder": "Intermediate distillation, examples per second: the plain way (every row padded to 128 tokens, float32, "
     "the teacher asked in every epoch, an unfused optimizer), each speed-up alone, and all together; then how many "
     "times as fast one epoch and ten are, the pass that stores the teacher's outputs included.",
@@ -46,7 +48,8 @@ def footer(records: Records, table: str, command: str) -> str:
     elif table in COMPARISONS:
         arms = COMPARISONS[table][1]
         records = [record for record in records if any(arm["arm"] in arms for arm in record["arms"])]
-        reading += [_noise(records, table), "" if table == "teachers" else _starts(records)]
+        reading += [_steps(records)] if table == "augmentation" else []
+        reading += [_noise(records, table), _used(records) if table == "teachers" else _starts(records)]
     if timing and left_out:
         tasks = joined([task_label(task) for task in left_out])
         reading.append(f"Another machine timed {tasks}; one table never mixes two machines.")
@@ -65,12 +68,38 @@ def _starts(records: Records) -> str:
     return f"The student starts from: {joined(starts)}."
 
 
+def _used(records: Records) -> str:
+    """Say which start's teacher was the best on held-out rows, and in how many of the runs."""
+    found: dict[str, Counter[str]] = {}
+    for record, arm in summary.arms_of(records, "teacher"):
+        if arm["parameter"] and "start" in arm["parameter"]:
+            found.setdefault(record["task"], Counter())[arm["parameter"]["start"]] += 1
+    told = []
+    for task in (task for task in summary.tasks_of(records) if task in found):
+        names = [f"{name} ({count} of {found[task].total()})" for name, count in found[task].items()]
+        told.append(f"{task_label(task)} {joined(names)}")
+    return f"Used: {'; '.join(told)}." if told else ""
+
+
+def _steps(records: Records) -> str:
+    times = sorted({record["parameters"]["augmentation_steps"] for record in records})
+    if times == [1]:
+        return "All took the same number of steps."
+    several = joined([str(each) for each in times])
+    return (
+        f"The others took {several} times the steps of the distilled student; differences are to the student that took "
+        "as many on the rows alone."
+    )
+
+
 def _ladder(records: Records) -> str:
     told = []
     for record in records:
         ladder = record["ladder"]
+        counts = joined(sorted({str(rung["steps"]) for rung in ladder["rungs"].values()}, key=int))
         told.append(
-            f"{task_label(record['task'])}: {ladder['steps']} steps of {ladder['batch_size']} rows, teacher "
+            f"{task_label(record['task'])}: {counts} steps (more where they are short) of {ladder['batch_size']} "
+            f"rows in each of {ladder['rounds']} rounds, teacher "
             f"{ladder['teacher']}, student {ladder['student']}; the run's peak resident memory was "
             f"{record['peak_memory_mb'] / 1000:.1f} GB"
         )

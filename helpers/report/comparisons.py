@@ -18,7 +18,7 @@ __all__ = ["COMPARISONS", "FACTORS", "comparison_table", "ladder_table", "ladder
 # table: (the row that the others are compared with, the others)
 COMPARISONS: Mapping[str, tuple[str, Sequence[str]]] = {
     "starts": ("student", ("start_random", "start_embeddings", "start_projected", "start_general")),
-    "teachers": ("teacher", ("teacher_given", "teacher_continued", "teacher_random")),
+    "teachers": ("teacher_given", ("teacher_continued", "teacher_random")),
     "ablations": ("student", tuple(f"ablation_{name}" for name in ABLATIONS)),
     "augmentation": ("student", ("longer", "augmented", "augmented_gold")),
 }

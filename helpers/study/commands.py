@@ -12,11 +12,11 @@ from typing import NoReturn
 import yaml
 
 from helpers import profiles, report
-from helpers.arms import results_folder
 from helpers.artifacts import Store, default_folder
 from helpers.environment import InputError, RunError
 from helpers.records import read_all
-from helpers.study import grid, jobs, planning
+from helpers.runs import results_folder
+from helpers.study import books, grid, jobs, planning
 from helpers.study.publish import publish
 
 __all__ = ["main"]
@@ -152,7 +152,7 @@ def _report(given: argparse.Namespace) -> int:
 
 
 def _outputs(_: argparse.Namespace) -> int:
-    for notebook in sorted(planning.NOTEBOOKS.glob("*.ipynb")):
+    for notebook in sorted(books.NOTEBOOKS.glob("*.ipynb")):
         jobs.refresh(notebook)
         print(f"{notebook.name}: outputs of its defaults stored", flush=True)
     return 0

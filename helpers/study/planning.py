@@ -2,52 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
-import papermill
-
-from helpers import arms, labels, profiles
+from helpers import labels, profiles, runs
 from helpers.artifacts import default_folder, digest
 from helpers.compress.chain import Chain
 from helpers.environment import ROOT, InputError, RunError
+from helpers.study import books
+from helpers.study.books import Notebook
 from helpers.study.jobs import Job
 
-__all__ = ["NOTEBOOKS", "plan"]
+__all__ = ["plan"]
 
-NOTEBOOKS = profiles.ROOT / "notebooks"
 HELPERS = ROOT / "helpers"
 # these show records and start notebooks; no record depends on them
 SHOWING = ("report", "figures", "study")
 # parameters that may name a folder, and what else they may say
 PLACES = ("data", "text", "nli", "language_model", "teacher", "student_start", "word_vectors")
 WORDS = ("generated", "built", "fine-tuned", *profiles.STARTS)
-
-
 AUGMENTING = "augmentation_variants"  # a notebook with this parameter augments rows
-
-
-@dataclass(frozen=True)
-class Notebook:
-    """What the plan needs to know of a notebook."""
-
-    path: Path
-    parameters: Sequence[str]  # the names in its parameters cell
-    code: str  # the digest of its code cells
-    alone: bool  # it measures time: nothing runs beside it
-    required: bool  # it makes what the task's other notebooks need
-
-    @property
-    def per_task(self) -> bool:
-        """Whether it runs for each task and seed, or once, over the records of all."""
-        return "task" in self.parameters
+LADDER = "ladder_steps"  # one with this parameter measures time if it is above 0
 
 
 def plan(
@@ -65,7 +46,7 @@ def plan(
     Raises `InputError` for anything unknown, missing or malformed, `RunError` for a hub out of reach or a full disk.
     """
     usual = profiles.settings(profile)["study"]
-    chosen = _choose(notebooks)
+    chosen = [books.read(path) for path in books.choose(notebooks)]
     wanted, numbers = _grid(usual if tasks is None else usual | {"tasks": tasks}, seeds)
     workers = usual.get("workers", 1) if workers is None else workers
     if workers < 1:
@@ -75,9 +56,8 @@ def plan(
     helpers = _helpers_digest()
     jobs: list[Job] = []
     fingerprints: dict[str, str] = {}
-    books = [_read(path) for path in chosen]
     only = usual.get("notebook_tasks", {}) if notebooks is None else {}
-    for notebook in books:
+    for notebook in chosen:
         if not notebook.per_task:
             jobs.append(_over_all(notebook, profile))
             continue
@@ -102,6 +82,7 @@ def _job(notebook: Notebook, recipe: profiles.Recipe, rest: Mapping[str, Any], m
     values = {name: getattr(recipe, name) for name in notebook.parameters if name in profiles.FIELDS}
     if "overrides" in notebook.parameters:
         values["overrides"] = dict(rest)
+    alone = notebook.alone or (recipe.ladder_steps > 0 and LADDER in notebook.parameters)
     return Job(
         notebook=notebook.path,
         profile=recipe.profile,
@@ -110,9 +91,9 @@ def _job(notebook: Notebook, recipe: profiles.Recipe, rest: Mapping[str, Any], m
         values=values,
         # all of the recipe: what a notebook does not declare still makes the models that it measures
         state=digest([notebook.code, values, vars(recipe), *made_from]),
-        alone=notebook.alone,
+        alone=alone,
         threads=recipe.latency_threads if notebook.alone else recipe.threads,
-        records=arms.records_folder(recipe),
+        records=runs.records_folder(recipe),
         required=notebook.required,
     )
 
@@ -162,57 +143,10 @@ def _changes(inputs: Mapping[str, str | None], parameters: Mapping[str, Any]) ->
     return {name: _near(value) if name in PLACES else value for name, value in changes.items()}
 
 
-def _choose(names: Sequence[str] | None) -> list[Path]:
-    found = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-    if not found:
-        raise InputError(f"There are no notebooks in {NOTEBOOKS}.")
-    if names is None:
-        return found
-    if not names:
-        raise InputError(f"No notebook is named; there are {', '.join(f.stem for f in found)}.")
-    unknown = [name for name in names if not any(f.stem == name or f.stem[:2] == name for f in found)]
-    if unknown:
-        raise InputError(f"There is no notebook {unknown[0]!r}; there are {', '.join(f.stem for f in found)}.")
-    return [f for f in found if f.stem in names or f.stem[:2] in names]
-
-
-def _read(path: Path) -> Notebook:
-    try:
-        book = nbformat.read(path, as_version=4)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a notebook ({type(error).__name__}); restore it.") from error
-    about = book.metadata.get("study", {})
-    return Notebook(
-        path,
-        parameters=_declared(path, book),
-        code=digest([cell.source for cell in book.cells if cell.cell_type == "code"]),
-        alone=bool(about.get("alone")),
-        required=bool(about.get("required")),
-    )
-
-
 def _near(value: Any) -> Any:
     """A folder or file as seen from the notebooks, where they run; anything else as it is."""
     is_place = isinstance(value, str) and value not in WORDS and Path(value).exists()
-    return os.path.relpath(value, NOTEBOOKS) if is_place else value
-
-
-def _declared(notebook: Path, book: nbformat.NotebookNode) -> list[str]:
-    """Return the names in a notebook's parameters cell; each must be one that profiles know."""
-    cell = next((c for c in book.cells if "parameters" in c.metadata.get("tags", [])), None)
-    for line in cell.source.splitlines() if cell else []:
-        if line.count("=") > 1 and not line.lstrip().startswith("#"):  # papermill then passes over this parameter
-            raise InputError(
-                f"{notebook.name}: write one `=` on each line of the parameters cell, comments included, not {line!r}."
-            )
-    names = list(papermill.inspect_notebook(str(notebook)))
-    unknown = [name for name in names if name not in profiles.FIELDS and name != "overrides"]
-    if unknown or "profile" not in names:
-        wrong = unknown[0] if unknown else "profile (missing)"
-        raise InputError(
-            f"{notebook.name}: the parameters cell declares {wrong}; profiles know {', '.join(profiles.FIELDS)}."
-        )
-    return names
+    return os.path.relpath(value, books.NOTEBOOKS) if is_place else value
 
 
 def _check_disk(needed_gb: float) -> None:
@@ -228,27 +162,15 @@ def _check_disk(needed_gb: float) -> None:
 
 def _check_augmentation(recipe: profiles.Recipe) -> None:
     """Check what augmented rows are made from: text or word vectors, and a head that fills masks."""
-    before = Path.cwd()
-    os.chdir(NOTEBOOKS)
-    try:
+    with contextlib.chdir(books.NOTEBOOKS):  # folders are given as the notebooks see them
         Chain(recipe).changed(augmented="teacher").variants  # noqa: B018 - naming it checks it
-    finally:
-        os.chdir(before)
 
 
 def _check_input(recipe: profiles.Recipe) -> str:
     """Read everything that runs with these parameters will read and return the fingerprint of it."""
-    before = Path.cwd()
-    os.chdir(NOTEBOOKS)  # folders are given as the notebooks see them
-    try:
+    with contextlib.chdir(books.NOTEBOOKS):
         chain = Chain(recipe)
-        prints = [chain.data.fingerprint, *(source.fingerprint for source in chain.sources.values())]
-        if chain.nli is not None:
-            prints.append(chain.nli.fingerprint)
-        if recipe.text:
-            prints.append(chain.text.fingerprint)
-        if recipe.word_vectors:
-            prints.append(chain.vectors.fingerprint)
-    finally:
-        os.chdir(before)
-    return digest(prints)
+        chain.check_room()
+        read = [chain.data, *chain.sources.values(), chain.nli, chain.text if recipe.text else None]
+        read.append(chain.vectors if recipe.word_vectors else None)
+        return digest([each.fingerprint for each in read if each is not None])

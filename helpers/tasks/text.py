@@ -8,7 +8,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from helpers import hub, mini_glue
-from helpers.environment import InputError
+from helpers.environment import InputError, RunError
 from helpers.tasks.parquet import STRINGS, hash_rows, read_parquet
 
 __all__ = ["Text", "load_text"]
@@ -49,7 +49,10 @@ def load_text(text: str, *, seed: int = 0) -> Text:
         raise InputError(f"The text folder {text} does not exist; give text=... a folder with train-*.parquet.")
     else:
         repository, _, inside = text.rpartition("/")
-        found, revision = hub.snapshot(repository, patterns=[f"{inside}/train-*.parquet"], kind="dataset")
+        try:
+            found, revision = hub.snapshot(repository, patterns=[f"{inside}/train-*.parquet"], kind="dataset")
+        except (InputError, RunError) as error:
+            raise type(error)(f"There is no text folder {text} here. {error}") from error
         folder, source = found / inside, text
     rows = read_parquet(folder, "train")
     if "text" not in rows.column_names:
