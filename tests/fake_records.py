@@ -81,7 +81,6 @@ def ladder():
         "teacher": "BERT-base shape",
         "student": "TinyBERT shape",
         "batch_size": 32,
-        "rounds": 2,
         "rungs": {
             "plain": {"steps": 6, "training": 6.3, "first_epoch": 1.0, "ten_epochs": 1.0},
             "bf16": {"steps": 6, "training": 12.6, "first_epoch": 2.0, "ten_epochs": 2.0},

@@ -306,7 +306,7 @@ def test_a_record_is_whole(chain: Chain, results: Path) -> None:
 def test_a_record_holds_other_facts_and_the_text(chain: Chain, results: Path) -> None:
     measured = [arms.measure(chain, "student", chain.student, described="distil")]
     rungs = {"plain": {"steps": 5, "training": 6.0, "first_epoch": 1.0, "ten_epochs": 1.0}}
-    ladder = {"teacher": "big", "student": "small", "batch_size": 32, "rounds": 2, "rungs": rungs}
+    ladder = {"teacher": "big", "student": "small", "batch_size": 32, "rungs": rungs}
     record = written(chain, measured, facts={"survival": (0.9, "share")}, ladder=ladder)
     assert record["facts"] == {"survival": {"value": 0.9, "unit": "share"}}
     assert record["ladder"] == ladder

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 
 from helpers import artifacts
 from helpers.artifacts import MANIFEST, STEPS, Node, Store, digest, fingerprint, node, step
+from helpers.artifacts.store import SPENT
 from helpers.environment import InputError, RunError
 
 BUILDS: list[str] = []
@@ -320,8 +321,10 @@ def test_killed_in_the_middle(tmp_path: Path) -> None:
     assert len(building) == 1
     assert (building[0] / "checkpoints" / "step").read_text() == "100"
 
+    (building[0] / "checkpoints" / SPENT).write_text("1000.5")
     (tmp_path / "go").touch()
     name = _start(tmp_path).communicate(timeout=60)[0].strip()
+    assert 1000.5 <= kept.manifests()[name]["seconds"] < 1100, "the seconds of the first go count"
     log = (tmp_path / "builds").read_text().splitlines()
     assert len(log) == 2
     assert log[1].endswith("['checkpoints']"), "of a stopped build only its checkpoints may be found again"

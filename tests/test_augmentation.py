@@ -275,8 +275,8 @@ def test_the_head_that_is_loaded_is_the_one_that_was_trained(language_model: Pat
 def test_the_nearest_words_are_those_of_the_largest_cosine(vectors: WordVectors) -> None:
     assert vectors.nearest("trees", 5) == ["tree", "house", "river"], "7 is no word of letters"
     assert vectors.nearest("trees", 1) == ["tree"]
-    others = WordVectors(vectors.vectors, "the same")
-    assert others.nearest("trees", 2, without={"tree"}) == ["house", "river"]
+    assert vectors.nearest("trees", 1, without={"tree"}) == ["house"], "not what was found for all words"
+    assert vectors.nearest("trees", 2, without={"tree"}) == ["house", "river"]
     assert vectors.nearest("cloud", 3) == []
 
 

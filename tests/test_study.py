@@ -47,7 +47,7 @@ def line(capsys: pytest.CaptureFixture) -> str:
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("run --profile mimi", "There is no profile 'mimi'; the profiles in params/ are mini, minilm, paper."),
+        ("run --profile mimi", "There is no profile 'mimi'; the profiles in params/ are mini, minilm, minilm_comparisons, paper."),
         ("run --tasks sst2,sts-b", "There is no task 'sts-b'; known are cola, rte, stsb, qnli, sst2, mrpc, qqp, mnli."),
         ("run --tasks ,", "There is no task to run; name one at least."),
         ("run --notebooks 99", "There is no notebook '99'; there are 01_first."),
@@ -201,7 +201,8 @@ def test_one_notebook_alone_ends_with_what_there_is(
     monkeypatch.setattr(grid, "execute", lambda job: "")
     monkeypatch.setattr(commands, "publish", lambda root: [])
     assert commands.main(["run", "--tasks", "sst2"]) == 0
-    assert "Table 2: seconds" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "Table 1: size and score" in told and "Table 2" not in told, "nothing was timed"
 
 
 # status, clean, report

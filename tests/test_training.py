@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from helpers import models, training
-from helpers.artifacts.store import CHECKPOINTS
+from helpers.artifacts.store import CHECKPOINTS, spent
 from helpers.environment import RunError
 from helpers.tasks import collate
 from helpers.training import LengthBuckets, Training, fit, logits_of, task_loss
@@ -275,7 +275,7 @@ def test_training_writes_nothing_to_stderr(uninterrupted: Path) -> None:
 
 def checkpoints(folder: Path) -> dict[str, bool]:
     found = sorted((folder / CHECKPOINTS).glob("*"))
-    return {path.name: (path / "complete").exists() for path in found}
+    return {path.name: (path / "complete").exists() for path in found if path.is_dir()}
 
 
 @pytest.mark.parametrize(
@@ -295,6 +295,7 @@ def test_a_killed_training_ends_where_an_uninterrupted_one_ends(
     assert processes.run(train, folder=tmp_path, errors=tmp_path / "stderr", **kill) == -9
     assert not (tmp_path / "calls").exists()
     assert checkpoints(tmp_path) == lying
+    assert (spent(tmp_path) > 0) == any(lying.values()), "what went into a whole checkpoint is known"
     assert processes.run(train, folder=tmp_path, errors=tmp_path / "stderr") == 0
     assert int((tmp_path / "calls").read_text()) == remaining
     expected = weights(uninterrupted)

@@ -18,10 +18,11 @@ from helpers.artifacts.files import sha256_of_file, sync
 from helpers.artifacts.nodes import Node
 from helpers.environment import ROOT, RunError, describe
 
-__all__ = ["Store", "default_folder"]
+__all__ = ["Store", "default_folder", "spent"]
 
 MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"  # a step's unfinished training; never part of its result
+SPENT = "seconds"  # among them: what went into the last of them, in all goes
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO)
 # how numpy, safetensors and torch say that the disk is full, without its number
 DISK_FULL = (
@@ -105,7 +106,7 @@ class Store:
         for left in building.iterdir():  # of a run that was stopped, only its training goes on; the rest is made anew
             if left.name != CHECKPOINTS:
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
-        began = time.monotonic()
+        began = time.monotonic() - spent(building)
         wanted.function(building, **arguments)
         shutil.rmtree(building / CHECKPOINTS, ignore_errors=True)
         files = {str(f.relative_to(building)): sha256_of_file(f) for f in sorted(building.rglob("*")) if f.is_file()}
@@ -183,6 +184,14 @@ class Store:
                 freed += _size(left)
                 shutil.rmtree(left)
         return freed
+
+
+def spent(building: Path) -> float:
+    """Return the seconds behind the checkpoints of a step that was stopped: its result took them, too."""
+    try:
+        return float((building / CHECKPOINTS / SPENT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _size(folder: Path) -> int:

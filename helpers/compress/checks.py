@@ -55,10 +55,11 @@ def check_room(recipe: Recipe, sources: Mapping[str, hub.Source], data: tasks.Ta
     if source is None or not (recipe.ladder_steps or recipe.teacher_outputs == "all"):
         return
     rows = tasks.encode(data.train, data.task, models.tokenizer(source.folder), max_length=recipe.max_length)
-    shapes = [BertConfig(**models.SHAPES["bert-base"])] if recipe.ladder_steps else []
-    shapes += [models.read_config(source.folder)] if recipe.teacher_outputs == "all" else []
+    shapes = {"set ladder_steps to 0": BertConfig(**models.SHAPES["bert-base"])} if recipe.ladder_steps else {}
+    if recipe.teacher_outputs == "all":
+        shapes["set teacher_outputs to logits"] = models.read_config(source.folder)
     copied = _config(sources, ("student",), recipe.student_shape).num_hidden_layers
-    for shape in shapes:
+    for instead, shape in shapes.items():
         teacher_outputs.check_room(
             [len(ids) for ids in rows["input_ids"][:]],
             layers=copied,
@@ -66,6 +67,7 @@ def check_room(recipe: Recipe, sources: Mapping[str, hub.Source], data: tasks.Ta
             heads=shape.num_attention_heads,
             folder=folder,
             bound_gb=recipe.teacher_outputs_gb,
+            instead=instead,
         )
 
 

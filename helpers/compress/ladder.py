@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -76,34 +77,27 @@ def measure(
     folder: Path,
     batch_size: int = 32,
     ladder: Mapping[str, Way] | None = None,
-    rounds: int = 2,
 ) -> dict[str, dict[str, float]]:
     """Time every way on rows drawn from `rows`; return the rungs: steps, examples per second, factors.
 
     The ways take turns, forwards and then backwards, so that a machine that slows down slows all of them. Short steps
-    are many: where rows keep their lengths `MOST_LADDER_STEPS` are timed. All together store the outputs of all rows
-    once, as a study would, the others those of the drawn rows only. Files go under `folder`. Raises `InputError` for
-    too few rows, `RunError` if the disk has no room.
+    are many: where rows keep their lengths `MOST_LADDER_STEPS` are timed. All together is timed once, in the middle:
+    it stores the outputs of all rows, as a study would, and reads from among them; the other ways store those of the
+    drawn rows only. Files go under `folder`, which is emptied. Raises `InputError` for too few rows, `RunError` if the
+    disk has no room.
     """
     ladder = ladder or ways()
     check(len(rows), steps=steps, batch_size=batch_size)
     most = min(MOST_LADDER_STEPS, len(rows) // batch_size - WARMUP_STEPS)
     counts = {name: steps if way.padded_to else most for name, way in ladder.items()}
+    shutil.rmtree(folder, ignore_errors=True)  # what a run that was killed left
     seconds: dict[str, dict[str, list[float]]] = {name: {} for name in ladder}
-    for turn in range(rounds):
-        for name in list(ladder)[:: -1 if turn % 2 else 1]:
-            way = ladder[name]
-            whole = name == TOGETHER and not turn
-            some = rows if whole else _drawn(rows, batch_size * (counts[name] + WARMUP_STEPS))
-            options = {"layers": layers, "batch_size": batch_size, "steps": counts[name], "folder": folder}
-            found = seconds_per_example(way, teacher(), student(), some, **options)
-            for part, value in found.items():
-                seconds[name].setdefault(part, []).append(value)
-    # of storing the first alone: it is the one of all rows
-    rates = {
-        name: {part: 1 / (fmean(values) if part == "training" else values[0]) for part, values in found.items()}
-        for name, found in seconds.items()
-    }
+    for name in [*ladder, *(name for name in reversed(ladder) if name != TOGETHER)]:
+        some = rows if name == TOGETHER else _drawn(rows, batch_size * (counts[name] + WARMUP_STEPS))
+        options = {"layers": layers, "batch_size": batch_size, "steps": counts[name], "folder": folder}
+        for part, value in seconds_per_example(ladder[name], teacher(), student(), some, **options).items():
+            seconds[name].setdefault(part, []).append(value)
+    rates = {name: {part: 1 / fmean(values) for part, values in found.items()} for name, found in seconds.items()}
     return {name: {"steps": counts[name], **rung} for name, rung in with_factors(rates).items()}
 
 
@@ -116,7 +110,7 @@ def check(rows: int, *, steps: int, batch_size: int = 32) -> None:
     if batch_size * (steps + WARMUP_STEPS) > rows or not 1 <= steps <= MOST_LADDER_STEPS:
         raise InputError(
             f"{steps} steps of {batch_size} rows are to be timed, after {WARMUP_STEPS} more; there are {rows} "
-            f"rows, and steps may be 1 to {MOST_LADDER_STEPS}."
+            f"rows, and steps may be 1 to {MOST_LADDER_STEPS}: set ladder_steps."
         )
 
 

@@ -31,7 +31,14 @@ def _sizes(lengths: np.ndarray, layers: int, width: int, heads: int) -> dict[str
 
 
 def check_room(
-    lengths: Sequence[int] | np.ndarray, *, layers: int, width: int, heads: int, folder: Path, bound_gb: float | None
+    lengths: Sequence[int] | np.ndarray,
+    *,
+    layers: int,
+    width: int,
+    heads: int,
+    folder: Path,
+    bound_gb: float | None,
+    instead: str = "set teacher_outputs to logits",
 ) -> None:
     """Raise `RunError` if the outputs for rows of these lengths take more than `bound_gb`, or than is free."""
     sizes = _sizes(np.asarray(lengths, dtype=np.int64), layers, width, heads)
@@ -39,14 +46,14 @@ def check_room(
     if bound_gb is not None and needed > bound_gb * 1e9:
         raise RunError(
             f"The teacher's outputs of {len(lengths):,} rows take {needed / 1e9:.2g} GB, more than "
-            f"teacher_outputs_gb, {bound_gb:g}; raise it, or set teacher_outputs to logits and ladder_steps to 0."
+            f"teacher_outputs_gb, {bound_gb:g}; raise it, or {instead}."
         )
     there = next(place for place in (folder, *folder.parents) if place.exists())
     free = shutil.disk_usage(there).free
     if needed > free:
         raise RunError(
             f"The teacher's outputs take {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free where artifacts are "
-            "kept; make room, set STUDY_ARTIFACTS, or set teacher_outputs to off and ladder_steps to 0."
+            f"kept; make room, set STUDY_ARTIFACTS, or {instead}."
         )
 
 

@@ -28,7 +28,7 @@ class WordVectors:
 
     def __init__(self, vectors: KeyedVectors, name: str) -> None:
         self.vectors, self.name = vectors, name
-        self._known: dict[tuple[str, int], list[str]] = {}
+        self._known: dict[tuple[str, int, frozenset[str]], list[str]] = {}
 
     @property
     def fingerprint(self) -> str:
@@ -41,10 +41,11 @@ class WordVectors:
         """Return the `count` other words of letters with the largest cosine; none for a word without a vector."""
         if word not in self.vectors:
             return []
-        if (word, count) not in self._known:
+        asked = (word, count, frozenset(without))
+        if asked not in self._known:
             near = (other for other, _ in self.vectors.most_similar(word, topn=4 * count + len(without)))
-            self._known[word, count] = [other for other in near if other.isalpha() and other not in without][:count]
-        return self._known[word, count]
+            self._known[asked] = [other for other in near if other.isalpha() and other not in without][:count]
+        return self._known[asked]
 
     @classmethod
     def read(cls, path: Path) -> WordVectors:

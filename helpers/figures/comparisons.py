@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
 from helpers.environment import InputError
 from helpers.figures.style import COLOURS, describe, panels, styled
-from helpers.labels import ARMS, METRICS, joined, task_label
+from helpers.labels import ARMS, METRICS, task_label
 from helpers.report import captions, summary
 from helpers.report.comparisons import COMPARISONS
 from helpers.report.summary import Records
@@ -57,9 +58,9 @@ def differences(records: Records, names: Sequence[str]) -> Figure:
         metric = summary.metrics_of(records, task)[0]
         axis.set_title(f"{task_label(task)}: {METRICS.get(metric, metric)}")
         axis.locator_params(axis="x", nbins=4)
-    references = joined(
-        sorted({ARMS.get(points[arm][0], points[arm][0]) for points in found.values() for arm in points})
-    )
+    counts = Counter(ARMS.get(points[arm][0], points[arm][0]) for points in found.values() for arm in points)
+    (reference, most), *_ = counts.most_common(1)
+    references = reference if most == counts.total() else f"{reference}, or to what a row names"
     figure.supxlabel(f"difference to the {references}", fontsize=12)
     told = [
         f"{task_label(task)}: " + ", ".join(f"{ARMS[arm]} {versus.value:+.3f}" for arm, (_, versus) in points.items())

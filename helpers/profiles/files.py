@@ -17,6 +17,7 @@ __all__ = ["PARAMS", "ROOT", "departs", "differences", "load", "names", "setting
 
 PARAMS = ROOT / "notebooks" / "params"
 STUDY = {"tasks": list[str], "seeds": list[int], "workers": int, "disk_gb": float}  # what the runner reads
+INNER = ("tasks", "study")  # mappings of their own
 BOUNDS = ("teacher_outputs_gb",)  # may stop a run, but change nothing in it
 STUDY |= {"notebook_tasks": dict[str, list[str]]}  # notebooks that run for these tasks only, unless they are asked for
 
@@ -29,25 +30,16 @@ def names() -> list[str]:
 def settings(profile: str) -> dict[str, Any]:
     """Read a profile's file: flat values, `tasks` with what differs per task, and `study` for the runner.
 
-    `extends` names another profile, whose values hold where the file has none. Raises `InputError` for an unknown
-    profile, a file that is not YAML, an unknown key or a value of another type.
+    `extends` names another profile, whose values hold where the file has none, its values for a task before the file's
+    for all tasks. Raises `InputError` for an unknown profile, a file that is not YAML, an unknown key or a value of
+    another type.
     """
-    path = PARAMS / f"{profile}.yaml"
     values = _read(profile)
     if (base := values.pop("extends", None)) is not None:
-        values = _extended(_read(base), values)
-    shared = {name: value for name, value in values.items() if name not in ("tasks", "study")}
-    for where, part in [
-        (path.name, shared),
-        *((f"{path.name}, tasks: {t}", v) for t, v in values["tasks"].items()),
-    ]:
-        check_types(part, SETTINGS, where=where)
-    check_types(values["study"], STUDY, where=f"{path.name}, study")
-    named = [*values["tasks"], *values["study"].get("tasks", [])]
-    named += [task for some in values["study"].get("notebook_tasks", {}).values() for task in some]
-    unknown = [task for task in named if task not in TASKS]
-    if unknown:
-        raise InputError(f"{path.name}: there is no task {unknown[0]!r}; known are {', '.join(TASKS)}.")
+        under = _read(base)
+        if "extends" in under:
+            raise InputError(f"{profile}.yaml extends {base}, which extends another; name one that stands by itself.")
+        values = _extended(under, values)
     return values
 
 
@@ -67,13 +59,23 @@ def _read(profile: str) -> dict[str, Any]:
         inner = values[name].values() if name == "tasks" and isinstance(values[name], dict) else ()
         if not all(isinstance(part, dict) for part in (values[name], *inner)):
             raise InputError(f"{path.name}: {name} must hold a mapping of names to values.")
+    shared = {name: value for name, value in values.items() if name not in (*INNER, "extends")}
+    for where, part in [
+        (path.name, shared),
+        *((f"{path.name}, tasks: {t}", v) for t, v in values["tasks"].items()),
+    ]:
+        check_types(part, SETTINGS, where=where)
+    check_types(values["study"], STUDY, where=f"{path.name}, study")
+    named = [*values["tasks"], *values["study"].get("tasks", [])]
+    named += [task for some in values["study"].get("notebook_tasks", {}).values() for task in some]
+    unknown = [task for task in named if task not in TASKS]
+    if unknown:
+        raise InputError(f"{path.name}: there is no task {unknown[0]!r}; known are {', '.join(TASKS)}.")
     return values
 
 
 def _extended(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a profile's values over those of the one that it extends: its tasks and its study, too, name by name."""
-    if "extends" in base:
-        raise InputError("A profile may extend one that stands by itself; name that one.")
     named = base["tasks"] | values["tasks"]
     tasks = {name: base["tasks"].get(name, {}) | values["tasks"].get(name, {}) for name in named}
     return {**base, **values, "tasks": tasks, "study": base["study"] | values["study"]}
@@ -119,6 +121,6 @@ def departs(recipe: Recipe) -> bool:
     """
     usual = load(recipe.profile, task=recipe.task, seed=recipe.seed)
     other_text = recipe.language_model == "built" and recipe.text != usual.text
-    kinds = ((recipe.data, usual.data), (recipe.text or usual.text, usual.text or recipe.text))
+    kinds = ((recipe.data, usual.data), (recipe.text, usual.text))
     other_kind = any((here == "generated") != (there == "generated") for here, there in kinds)
     return bool(differences(recipe)) or other_text or other_kind

@@ -30,8 +30,9 @@ _HOW_TO_READ = {
     "a row names another.",
     "augmentation": "The distilled student, and students that saw augmented rows, too.",
     "ladder": "Intermediate distillation, examples per second: the plain way (every row padded to 128 tokens, float32, "
-    "the teacher asked in every epoch, an unfused optimizer), each speed-up alone, and all together; then how many "
-    "times as fast one epoch and ten are, the pass that stores the teacher's outputs included.",
+    "the teacher asked in every epoch, an unfused optimizer), each speed-up alone, and all together; then, computed "
+    "from these rates, how many times as fast one epoch and ten are, the pass that stores the teacher's outputs "
+    "included, which always keeps rows at their lengths. Over several seeds: medians.",
     "retention": "(score - floor) / (teacher - floor); the floor is the majority or mean predictor. "
     "Above 100 %: a better score than the teacher's; below 0 %: a worse one than the floor's.",
 }
@@ -39,18 +40,18 @@ _HOW_TO_READ = {
 
 def footer(records: Records, table: str, command: str) -> str:
     """Return what stands below a table: how to read it; then profile, data, models, machine and command."""
-    timing = table in ("table2", "latency")
+    timing = table in ("table2", "latency", "ladder")
     timed, left_out = summary.timed(records)
     reading = [_HOW_TO_READ[table]]
     if table == "ladder":
-        records = [record for record, _ in ladders(records).values()]
+        records = timed = [record for some, _ in ladders(records).values() for record in some]
         reading.append(_ladder(records))
     elif table in COMPARISONS:
         arms = COMPARISONS[table][1]
         records = [record for record in records if any(arm["arm"] in arms for arm in record["arms"])]
         reading += [_steps(records)] if table == "augmentation" else []
         reading += [_noise(records, table), _used(records) if table == "teachers" else _starts(records)]
-    if timing and left_out:
+    if timing and left_out and table != "ladder":
         tasks = joined([task_label(task) for task in left_out])
         reading.append(f"Another machine timed {tasks}; one table never mixes two machines.")
     if table in ("table1", "differences"):
@@ -87,21 +88,22 @@ def _steps(records: Records) -> str:
         return "All took the same number of steps."
     several = joined([str(each) for each in times])
     return (
-        f"The others took {several} times the steps of the distilled student; differences are to the student that took "
-        "as many on the rows alone."
+        f"The others took {several} times the steps of the distilled student. Augmented rows are compared with the "
+        "student that took as many on the rows alone, that one with the distilled student."
     )
 
 
 def _ladder(records: Records) -> str:
     told = []
-    for record in records:
+    for record in {record["task"]: record for record in records}.values():
         ladder = record["ladder"]
+        peak = max(each["peak_memory_mb"] for each in records if each["task"] == record["task"]) / 1000
         counts = joined(sorted({str(rung["steps"]) for rung in ladder["rungs"].values()}, key=int))
         told.append(
             f"{task_label(record['task'])}: {counts} steps (more where they are short) of {ladder['batch_size']} "
-            f"rows in each of {ladder['rounds']} rounds, teacher "
+            "rows, teacher "
             f"{ladder['teacher']}, student {ladder['student']}; the run's peak resident memory was "
-            f"{record['peak_memory_mb'] / 1000:.1f} GB"
+            f"{peak:.1f} GB"
         )
     return f"{'. '.join(told)}."
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from statistics import median
 
 import pandas as pd
 
@@ -46,13 +46,23 @@ def comparison_table(records: Records, name: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("System")
 
 
-def ladders(records: Records) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Return {task: (record, ladder)}: of each task the last that was measured."""
+def ladders(records: Records) -> dict[str, tuple[Records, Mapping[str, Mapping[str, float]]]]:
+    """Return {task: (records, rungs)} of the machine that measured last: of several seeds each number's median."""
+    measured = [record for record in records if record.get("ladder")]
+    last = max((record["created"] for record in measured), default=None)
+    machines = {summary.machine(record, threads=True) for record in measured if record["created"] == last}
+    same = [record for record in measured if summary.machine(record, threads=True) in machines]
     found = {}
-    for record in sorted(records, key=lambda record: record["created"]):
-        if record.get("ladder"):
-            found[record["task"]] = (record, record["ladder"])
-    return {task: found[task] for task in summary.tasks_of(records) if task in found}
+    for task in summary.tasks_of(records):
+        some = [record for record in same if record["task"] == task]
+        if some:
+            ladders = [record["ladder"]["rungs"] for record in some]
+            found[task] = (some, {name: _medians([one[name] for one in ladders]) for name in ladders[0]})
+    return found
+
+
+def _medians(rungs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {part: median(rung[part] for rung in rungs) for part in rungs[0]}
 
 
 def ladder_table(records: Records) -> pd.DataFrame:
@@ -64,8 +74,8 @@ def ladder_table(records: Records) -> pd.DataFrame:
     if not measured:
         raise InputError("No record has a ladder; run notebook 01_distillation with ladder_steps above 0.")
     rows: dict[str, dict[str, str]] = {}
-    for task, (_, ladder) in measured.items():
-        label, rungs = task_label(task), ladder["rungs"]
+    for task, (_, rungs) in measured.items():
+        label = task_label(task)
         for rung, rate in rungs.items():
             row = rows.setdefault(rung, {})
             stored = f" (stored at {cells.number(rate['storing'])})" if "storing" in rate else ""

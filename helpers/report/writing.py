@@ -40,6 +40,7 @@ def _has_any(name: str, some: Records) -> bool:
 _OPTIONAL = {  # tables of what only some runs measure, and whether records hold it
     **{name: functools.partial(_has_any, name) for name in COMPARISONS},
     "ladder": ladders,
+    **dict.fromkeys(("table2", "latency"), lambda some: summary.timed(some)[0]),
 }
 
 

@@ -123,7 +123,8 @@ def _show(profile: str) -> None:
     """Print Table 1 and Table 2 with what they rest on, and where everything is."""
     texts = report.render_tables(read_all(results_folder(profile)))
     for title, name in (("Table 1: size and score", "table1"), ("Table 2: seconds", "table2")):
-        print(f"\n{title}\n\n{texts[f'{name}.md'].rstrip()}")
+        if f"{name}.md" in texts:
+            print(f"\n{title}\n\n{texts[f'{name}.md'].rstrip()}")
     for kind in ("results", "figures"):
         print(f"\n{kind}/{profile}: {', '.join(p.name for p in _files(profiles.ROOT / kind / profile))}", end="")
     print(f"\nresults/{profile}/records: what all of these are made from, README.md's numbers too")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from helpers.artifacts.store import CHECKPOINTS
+from helpers.artifacts.store import CHECKPOINTS, SPENT, spent
 from helpers.environment import RunError, quiet, set_seed
 from helpers.tasks import collate
 
@@ -121,7 +122,7 @@ def fit(
         dataloader_pin_memory=False,
         log_level="error",
     )
-    steps = _Steps(after_step)
+    steps = _Steps(after_step, began=time.monotonic() - spent(folder))
     trainer = _Trainer(model=model, args=arguments, train_dataset=data, data_collator=collator, callbacks=[steps])
     trainer.loss = loss
     trainer.remove_callback(PrinterCallback)
@@ -171,8 +172,8 @@ class _Trainer(Trainer):
 class _Steps(TrainerCallback):
     """Call `after_step`, and mark a checkpoint as whole: only then may a killed run go on from it."""
 
-    def __init__(self, after_step: Callable[[nn.Module], None] | None) -> None:
-        self.after_step = after_step
+    def __init__(self, after_step: Callable[[nn.Module], None] | None, *, began: float) -> None:
+        self.after_step, self.began = after_step, began
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: object
@@ -183,6 +184,7 @@ class _Steps(TrainerCallback):
         control.should_save = control.should_save and state.global_step < state.max_steps
 
     def on_save(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
+        (Path(args.output_dir) / SPENT).write_text(str(time.monotonic() - self.began), encoding="utf-8")
         (Path(args.output_dir) / f"checkpoint-{state.global_step}" / "complete").touch()
 
 
