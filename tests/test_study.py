@@ -47,7 +47,10 @@ def line(capsys: pytest.CaptureFixture) -> str:
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("run --profile mimi", "There is no profile 'mimi'; the profiles in params/ are mini, minilm, minilm_comparisons, paper."),
+        (
+            "run --profile mimi",
+            "There is no profile 'mimi'; the profiles in params/ are mini, minilm, minilm_comparisons, paper.",
+        ),
         ("run --tasks sst2,sts-b", "There is no task 'sts-b'; known are cola, rte, stsb, qnli, sst2, mrpc, qqp, mnli."),
         ("run --tasks ,", "There is no task to run; name one at least."),
         ("run --notebooks 99", "There is no notebook '99'; there are 01_first."),
