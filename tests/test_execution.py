@@ -28,7 +28,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # of each kind of comparison one or two: all of them would take the time of all other tests
     profile = root / "notebooks" / "params" / "mini.yaml"
     values = yaml.safe_load(profile.read_text(encoding="utf-8"))
-    values |= {"general_steps": 100, "teacher_outputs": "all", "augmentation_variants": 2}
+    values |= {"pretraining_steps": 1500, "general_steps": 100, "augmentation_variants": 2}
     values["study"]["notebook_tasks"] = {}
     more = {"teacher_starts": ["given", "random"], "compared_starts": ["projected", "general"]}
     more |= {"ablations": ["no_prediction", "top_layers"]}
