@@ -90,7 +90,8 @@ def test_tables_are_written_where_there_is_something(some: list[dict]) -> None:
     assert "| **plain**" in every["ladder.md"]
     assert "peak resident memory was 0.9 GB" in every["ladder.md"]
     assert "6 and 47 steps (more where they are short) of 32 rows, teacher" in every["ladder.md"]
-    assert "Used: CoLA given (2 of 3) and random (1 of 3); " in every["teachers.md"]
+    assert "Teachers in use start from: CoLA given (2 of 3) and random (1 of 3); " in every["teachers.md"]
+    assert "Made by `make study PROFILE=mini TASKS=cola,rte SEEDS=0,1,2 NOTEBOOKS=02`." in every["augmentation.md"]
     assert list(report.comparison_table(some, "teachers").index) == [ARMS["teacher_given"], ARMS["teacher_random"]]
     assert "All took the same number of steps." in every["augmentation.md"]
     for record in some:

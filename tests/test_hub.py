@@ -162,7 +162,7 @@ def test_an_unreachable_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for wanted, instead in (
         (lambda: hub.locate("owner/name"), "a folder in its place."),
         (lambda: hub.snapshot(MINILM, patterns=["*"]), "a folder in its place, or `make minilm-weights`."),
-        (lambda: tasks.load("sst2", data="nyu-mll/glue"), "DATA=folder or NLI=folder."),
+        (lambda: tasks.load("sst2", data="nyu-mll/glue"), "DATA=folder, TEXT=folder or NLI=folder."),
     ):
         with pytest.raises(RunError) as caught:
             wanted()

@@ -288,7 +288,9 @@ def test_tables_are_written_as_markdown_with_footer_and_as_plain_csv(three, tmp_
 def test_generated_scores_say_so(one, tmp_path):
     report.write_tables(one, tmp_path)
     assert "Scores are about the generated tasks" in (tmp_path / "table1.md").read_text(encoding="utf-8")
-    assert "Made by `make study PROFILE=mini`." in (tmp_path / "table2.md").read_text(encoding="utf-8")
+    assert "Made by `make study PROFILE=mini TASKS=cola,rte,stsb,qnli,sst2 SEEDS=0`." in (
+        tmp_path / "table2.md"
+    ).read_text(encoding="utf-8")
 
 
 def test_markdown_has_the_baseline_bold_and_noise_in_italics(one):

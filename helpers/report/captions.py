@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from helpers.labels import ARMS, REPORT_AMOUNTS, joined, task_label
+from helpers.labels import ARMS, REPORT_AMOUNTS, TASKS, joined, task_label
 from helpers.report import summary
 from helpers.report.comparisons import COMPARISONS, ladders
 from helpers.report.summary import Records
@@ -50,7 +50,7 @@ def footer(records: Records, table: str, command: str) -> str:
         arms = COMPARISONS[table][1]
         records = [record for record in records if any(arm["arm"] in arms for arm in record["arms"])]
         reading += [_steps(records)] if table == "augmentation" else []
-        reading += [_noise(records, table), _used(records) if table == "teachers" else _starts(records)]
+        reading += [_noise(records, table), "" if table == "teachers" else _starts(records), _used(records)]
     if timing and left_out and table != "ladder":
         tasks = joined([task_label(task) for task in left_out])
         reading.append(f"Another machine timed {tasks}; one table never mixes two machines.")
@@ -60,13 +60,25 @@ def footer(records: Records, table: str, command: str) -> str:
         reading.append(_amounts(records))
     machines = sorted({summary.machine(r, threads=timing) for r in (timed if timing else records)})
     origin = [provenance(records), _data(records), _generated(records, timing=timing)]
-    origin += [f"Machine: {'; '.join(machines)}." if machines else "", f"Made by `{command}`."]
+    origin += [
+        f"Machine: {'; '.join(machines)}." if machines else "",
+        f"Made by `{_exactly(command, records, table)}`.",
+    ]
     return "\n\n".join(" ".join(part for part in parts if part) for parts in (reading, origin))
 
 
 def _starts(records: Records) -> str:
     starts = sorted({record["parameters"]["student_start"] for record in records})
     return f"The student starts from: {joined(starts)}."
+
+
+def _exactly(command: str, records: Records, table: str) -> str:
+    """Add to a command for a whole profile the tasks and seeds of these records, which may be more or fewer."""
+    if "=" not in command.rpartition("PROFILE=")[2]:
+        tasks = [task for task in TASKS if any(record["task"] == task for record in records)]
+        command += f" TASKS={','.join(tasks)} SEEDS={','.join(map(str, summary.seeds_of(records)))}"
+        command += " NOTEBOOKS=02" if table == "augmentation" else ""  # by itself a study may leave tasks out there
+    return command
 
 
 def _used(records: Records) -> str:
@@ -79,7 +91,7 @@ def _used(records: Records) -> str:
     for task in (task for task in summary.tasks_of(records) if task in found):
         names = [f"{name} ({count} of {found[task].total()})" for name, count in found[task].items()]
         told.append(f"{task_label(task)} {joined(names)}")
-    return f"Used: {'; '.join(told)}." if told else ""
+    return f"Teachers in use start from: {'; '.join(told)}." if told else ""
 
 
 def _steps(records: Records) -> str:
