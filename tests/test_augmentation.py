@@ -248,9 +248,7 @@ def test_a_language_model_without_the_head_is_refused(
 ) -> None:
     (tmp_path / "encoder").mkdir()
     models.save(models.encoder(models.read(language_model)), words, tmp_path / "encoder")
-    with pytest.raises(
-        InputError, match="encoder has no head that fills masks; take one with such a head, or train one"
-    ):
+    with pytest.raises(InputError, match="encoder has no head that fills masks; take one .* or set pretraining_steps"):
         models.masked_language_model(tmp_path / "encoder")
 
 

@@ -103,8 +103,8 @@ def masked_language_model(folder: Path, *, new_head: bool = False, seed: int = 0
     checkpoint = read(folder, masked_head=not new_head)
     if not new_head and "cls.predictions.transform.dense.weight" not in checkpoint.tensors:
         raise InputError(
-            f"The language model {checkpoint.where} has no head that fills masks; take one with such a head, or train "
-            "one on text."
+            f"The language model {checkpoint.where} has no head that fills masks; take one with such a head, or set "
+            "pretraining_steps to train one on text."
         )
     set_seed(seed)
     model = BertForMaskedLM(checkpoint.config)
