@@ -55,13 +55,14 @@ def check_room(recipe: Recipe, sources: Mapping[str, hub.Source], data: tasks.Ta
     if source is None or not (recipe.ladder_steps or recipe.teacher_outputs == "all"):
         return
     rows = tasks.encode(data.train, data.task, models.tokenizer(source.folder), max_length=recipe.max_length)
+    lengths = [len(ids) for ids in rows["input_ids"][:]]
     shapes = {"set ladder_steps to 0": BertConfig(**models.SHAPES["bert-base"])} if recipe.ladder_steps else {}
     if recipe.teacher_outputs == "all":
         shapes["set teacher_outputs to logits"] = models.read_config(source.folder)
     copied = _config(sources, ("student",), recipe.student_shape).num_hidden_layers
     for instead, shape in shapes.items():
         teacher_outputs.check_room(
-            [len(ids) for ids in rows["input_ids"][:]],
+            lengths,
             layers=copied,
             width=shape.hidden_size,
             heads=shape.num_attention_heads,
