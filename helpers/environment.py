@@ -27,6 +27,7 @@ __all__ = [
     "set_seed",
     "set_threads",
     "threads",
+    "threads_for_all",
 ]
 
 ROOT = Path(__file__).resolve().parents[1]  # the repository
@@ -42,6 +43,7 @@ _FLAGS = {
 }
 _PACKAGES = ("torch", "transformers", "datasets", "evaluate", "numpy", "accelerate")
 _PRECISIONS = ("auto", "bf16", "float32")
+_WIDE = 256  # a hidden size from which more threads pay
 
 
 class InputError(ValueError):
@@ -96,6 +98,15 @@ def threads(n: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def threads_for_all(hidden_size: int) -> int:
+    """Return the threads for a stage that all other work waits for: a wide model takes the other workers' cores, too.
+
+    A narrow one keeps its own threads, with which its published results were made.
+    """
+    own = torch.get_num_threads()
+    return own if hidden_size < _WIDE else max(own, min(4, psutil.cpu_count() or 1))
 
 
 def set_seed(seed: int) -> None:

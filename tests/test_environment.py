@@ -129,6 +129,15 @@ def test_threads_inside_a_block_end_with_it():
         assert torch.get_num_threads() == before
 
 
+def test_a_wide_model_takes_all_cores_where_all_wait_for_it(monkeypatch):
+    own = torch.get_num_threads()
+    monkeypatch.setattr(environment.psutil, "cpu_count", lambda: own + 2)
+    assert environment.threads_for_all(312) == min(4, own + 2)
+    assert environment.threads_for_all(64) == own
+    monkeypatch.setattr(environment.psutil, "cpu_count", lambda: None)
+    assert environment.threads_for_all(312) == own
+
+
 @pytest.mark.parametrize("threads", [0, -2, 1.0, True, None])
 def test_bad_threads_are_refused(threads):
     with pytest.raises(InputError, match="threads"):

@@ -44,8 +44,8 @@ class Beginnings:
             raise InputError("What is learned from text needs some; give text=... a folder or 'generated'.")
         return tasks.load_text(self.recipe.text)
 
-    def training(self, *, epochs: int, learning_rate: float) -> Training:
-        """The recipe's training settings, with what the stage sets itself."""
+    def training(self, *, epochs: int, learning_rate: float, seed: int | None = None) -> Training:
+        """The recipe's training settings, with what the stage sets itself; `seed` is the run's unless it is given."""
         recipe = self.recipe
         return Training(
             epochs=epochs,
@@ -55,12 +55,12 @@ class Beginnings:
             weight_decay=recipe.weight_decay,
             precision=precision(recipe.precision),
             device=device().type,
-            seed=recipe.seed,
+            seed=recipe.seed if seed is None else seed,
         )
 
     def _on_text(self, batch_size: int, learning_rate: float) -> Training:
         """What is made from text is made once per profile: its seed is 0 whatever the run's."""
-        return replace(self.training(epochs=1, learning_rate=learning_rate), batch_size=batch_size, seed=0)
+        return replace(self.training(epochs=1, learning_rate=learning_rate, seed=0), batch_size=batch_size)
 
     @functools.cached_property
     def sources(self) -> dict[str, hub.Source]:

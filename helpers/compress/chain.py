@@ -58,7 +58,8 @@ class Chain(Beginnings):
         for name in recipe.teacher_starts:
             start = self.teacher_start(name)
             if self.nli is not None:
-                start = self._fine_tuned(start, self.nli, recipe.nli_epochs, recipe.teacher_learning_rate)
+                # once for all seeds, as what is learned from text
+                start = self._fine_tuned(start, self.nli, recipe.nli_epochs, recipe.teacher_learning_rate, seed=0)
             found[name] = self._fine_tuned(start, self.data, recipe.teacher_epochs, recipe.teacher_learning_rate)
         return found
 
@@ -75,8 +76,17 @@ class Chain(Beginnings):
         """The fine-tuned baseline that the student copies."""
         return self.teachers[self.chosen_teacher]
 
-    def _fine_tuned(self, start: Node, data: tasks.TaskData, epochs: int, learning_rate: float, **more: Any) -> Node:
-        training = self.training(epochs=epochs, learning_rate=learning_rate)
+    def _fine_tuned(
+        self,
+        start: Node,
+        data: tasks.TaskData,
+        epochs: int,
+        learning_rate: float,
+        *,
+        seed: int | None = None,
+        **more: Any,
+    ) -> Node:
+        training = self.training(epochs=epochs, learning_rate=learning_rate, seed=seed)
         return node(fine_tune, start=start, data=data, training=training, max_length=self.recipe.max_length, **more)
 
     @functools.cached_property

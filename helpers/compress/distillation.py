@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from helpers import models, tasks
+from helpers import environment, models, tasks
 from helpers.artifacts import Bound, step
 from helpers.artifacts.store import CHECKPOINTS
 from helpers.compress.losses import IntermediateLoss, LossOptions, PredictionLoss
@@ -76,7 +76,9 @@ def distil_on_text(
     chosen = models.layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers)
     rows = tasks.pieces(text.rows["text"][:], words, length=length, count=steps * training.batch_size)
     loss = IntermediateLoss(student, teacher, chosen, seed=training.seed)
-    write_curve(folder, fit(loss, rows, loss=sum_of_parts, training=training, folder=folder, max_steps=steps))
+    with environment.threads(environment.threads_for_all(student.config.hidden_size)):
+        curve = fit(loss, rows, loss=sum_of_parts, training=training, folder=folder, max_steps=steps)
+    write_curve(folder, curve)
     models.save(student, words, folder)
 
 

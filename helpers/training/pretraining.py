@@ -151,5 +151,7 @@ def continue_pretraining(
     model = models.masked_language_model(start, new_head=True, seed=training.seed)
     rows = tasks.pieces(text.rows["text"][:], words, length=length, count=steps * training.batch_size)
     loss = masked_loss(words, share=masked_share, precision=training.precision)
-    write_curve(folder, fit(model, rows, loss=loss, training=training, folder=folder, max_steps=steps))
+    with environment.threads(environment.threads_for_all(model.config.hidden_size)):
+        curve = fit(model, rows, loss=loss, training=training, folder=folder, max_steps=steps)
+    write_curve(folder, curve)
     models.save(model, words, folder)
