@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 import tiny
 import torch
@@ -21,11 +22,12 @@ from helpers.compress.augmentation import (
     augment,
     candidates,
     fill_masks,
+    find_candidates,
     variants,
     words_of,
 )
 from helpers.compress.word_vectors import WordVectors, train_vectors
-from helpers.environment import InputError
+from helpers.environment import InputError, RunError
 
 WORDS = [
     "red",
@@ -213,15 +215,17 @@ def language_model(tmp_path: Path, words: BertTokenizer) -> Path:
     return tmp_path / "lm"
 
 
-def test_augment_keeps_what_is_done(
+def test_augment_draws_from_candidates_that_were_found_part_by_part(
     tmp_path: Path, language_model: Path, vectors: WordVectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(augmentation, "PART", 3)
-    settings = Augmentation(variants=4, candidates=3, probability=0.5)
-    arguments = {"language_model": language_model, "vectors": vectors, "data": data(), "settings": settings}
+    arguments = {"language_model": language_model, "vectors": vectors, "data": data(), "count": 3}
     arguments |= {"max_length": 20, "precision": "float32", "on": "cpu"}
+    settings = Augmentation(variants=4, probability=0.5)
+    (tmp_path / "found").mkdir()
+    find_candidates(tmp_path / "found", **arguments)
     (tmp_path / "made").mkdir()
-    augment(tmp_path / "made", **arguments)
+    augment(tmp_path / "made", found=tmp_path / "found", data=data(), settings=settings)
     made = tasks.read_variants(tmp_path / "made")
     assert made.column_names == ["sentence1", "sentence2", "label", "row"]
     assert made["row"][:] == sorted(made["row"][:]) and set(made["row"]) == set(range(7))
@@ -230,17 +234,39 @@ def test_augment_keeps_what_is_done(
         old = original[row["row"]]
         assert row["label"] == old["label"]
         assert (row["sentence1"] == old["sentence1"]) != (row["sentence2"] == old["sentence2"])
+    # as if drawn from what was found in one go
+    words, model = models.tokenizer(language_model), models.masked_language_model(language_model)
+    texts = [original[name][:] for name in ("sentence1", "sentence2")]
+    found = [candidates(some, model, words, vectors, count=3, max_length=20) for some in texts]
+    by_hand = [
+        (*variant, row)
+        for row, (pair, options) in enumerate(zip(zip(*texts, strict=True), zip(*found, strict=True), strict=True))
+        for variant in variants(pair, options, settings, row=row)
+    ]
+    assert [(row["sentence1"], row["sentence2"], row["row"]) for row in made] == by_hand
     # killed after the first part: that part is not done again, and the end is the same
     (tmp_path / "again" / "checkpoints").mkdir(parents=True)
-    first = "checkpoints/variants-0.parquet"
-    (tmp_path / "again" / first).write_bytes((tmp_path / "made" / first).read_bytes())
+    first = "checkpoints/candidates-0.parquet"
+    (tmp_path / "again" / first).write_bytes((tmp_path / "found" / first).read_bytes())
     asked, ask = [], candidates
     monkeypatch.setattr(
         augmentation, "candidates", lambda some, *given, **more: asked.append(len(some)) or ask(some, *given, **more)
     )
-    augment(tmp_path / "again", **arguments)
+    find_candidates(tmp_path / "again", **arguments)
     assert asked == [3, 3, 1, 1], "two texts a row, rows 3 to 6"
-    assert tasks.read_variants(tmp_path / "again")[:] == made[:]
+    both = [pyarrow.parquet.read_table(tmp_path / name / augmentation.CANDIDATES) for name in ("found", "again")]
+    assert both[0].equals(both[1])
+
+
+def test_rows_without_words_to_replace_are_refused(tmp_path: Path, language_model: Path) -> None:
+    rows = Dataset.from_dict({"sentence": ["the a of", "12 34"], "label": [0, 1]})
+    empty = tasks.TaskData(tasks.TASKS["sst2"], rows, rows, rows, "generated", "tiny", None, None)
+    for name in ("found", "made"):
+        (tmp_path / name).mkdir()
+    options = {"count": 3, "max_length": 20, "precision": "float32", "on": "cpu"}
+    find_candidates(tmp_path / "found", language_model=language_model, vectors=None, data=empty, **options)
+    with pytest.raises(RunError, match="No row of tiny has a variant: none of its words may be replaced"):
+        augment(tmp_path / "made", found=tmp_path / "found", data=empty, settings=Augmentation())
 
 
 def test_a_language_model_without_the_head_is_refused(

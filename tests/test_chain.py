@@ -218,12 +218,13 @@ def test_augmented_students_take_as_many_steps() -> None:
     assert one.intermediate.arguments["max_steps"] == 2 * 3 * math.ceil(rows / 16)
     assert one.student.arguments["max_steps"] == 2 * 1 * math.ceil(rows / 16)
     assert one.intermediate.arguments["variants"].key == one.variants.key == one.student.arguments["variants"].key
-    assert one.variants.arguments["language_model"].key == one.language_model.key
+    assert one.candidates.arguments["language_model"].key == one.language_model.key
     gold = one.changed(augmented="gold")
     assert gold.intermediate.key == one.intermediate.key, "the labels enter with the answers"
     assert gold.student.function is training.fine_tune and gold.student.arguments["variants"].key == one.variants.key
     assert one.start.key == usual.start.key and one.control_epochs == 2 * usual.control_epochs
-    assert one.changed(seed=1).variants.key != one.variants.key
+    seeded = one.changed(seed=1)
+    assert seeded.variants.key != one.variants.key and seeded.candidates.key == one.candidates.key, "found once"
 
 
 def test_given_vectors_are_read_and_others_are_made(tmp_path: Path) -> None:
@@ -286,6 +287,7 @@ def test_a_chain_with_text_stages_and_augmented_rows(tmp_path: Path) -> None:
         "start_from_general": 1,
         "distil": 4,
         "make_vectors": 1,
+        "find_candidates": 1,
         "augment": 1,
     }
     curve = training.read_curve(one.store.path(augmented.intermediate))

@@ -58,11 +58,11 @@ def _refused(**arguments: object) -> str:
 
 
 def test_the_shipped_profiles_are_the_designed_ones() -> None:
-    assert profiles.names() == ["mini", "minilm", "minilm_comparisons", "paper"]
+    assert profiles.names() == ["mini", "minilm", "minilm_comparisons", "minilm_ladder", "paper"]
     for name in profiles.names():
         study = profiles.settings(name)["study"]
-        every = ["cola", "rte", "stsb", "qnli", "sst2"]
-        assert sorted(study["tasks"]) == sorted(every if name != "minilm_comparisons" else ["cola", "rte", "stsb"])
+        some = {"minilm_comparisons": ["cola", "rte", "stsb"], "minilm_ladder": ["rte", "sst2"]}
+        assert sorted(study["tasks"]) == sorted(some.get(name, ["cola", "rte", "stsb", "qnli", "sst2"]))
         assert study["workers"] >= 1
 
 
@@ -78,7 +78,21 @@ def test_a_profile_may_extend_another(write, tmp_path: Path) -> None:
     write(text="extends: nothing\n")
     assert "There is no profile 'nothing'" in _refused()
     write(text="extends: own\n")
-    assert "own.yaml extends own, which extends another; name one that stands by itself" in _refused()
+    assert "own.yaml extends own, which extends it in turn; name one that stands by itself" in _refused()
+
+
+def test_extended_profiles_may_extend_others(write, tmp_path: Path) -> None:
+    (tmp_path / "first.yaml").write_text(PROFILE, encoding="utf-8")
+    (tmp_path / "second.yaml").write_text(
+        "extends: first\nthreads: 3\ntasks: {rte: {nli_epochs: 1}}\n", encoding="utf-8"
+    )
+    write(text="extends: second\nteacher_epochs: 9\ntasks: {sst2: {threads: 4}}\n")
+    rte, sst2 = (profiles.load("own", task=task) for task in ("rte", "sst2"))
+    assert (rte.threads, rte.nli_epochs, rte.teacher_epochs, rte.intermediate_epochs) == (3, 1, 5, 3)
+    assert (sst2.threads, sst2.nli_epochs, sst2.teacher_epochs) == (4, 0, 9)
+    assert "extends" not in profiles.settings("own")
+    (tmp_path / "first.yaml").write_text("extends: own\n", encoding="utf-8")
+    assert "first.yaml extends own, which extends it in turn" in _refused()
 
 
 @pytest.mark.parametrize(("profile", "task"), SHIPPED)
@@ -137,7 +151,7 @@ def test_what_is_given_comes_last_and_is_told(write) -> None:
 def test_an_unknown_profile() -> None:
     with pytest.raises(
         InputError,
-        match="There is no profile 'mimi'; the profiles in params/ are mini, minilm, minilm_comparisons, paper",
+        match=f"There is no profile 'mimi'; the profiles in params/ are {', '.join(profiles.names())}",
     ):
         profiles.load("mimi", task="rte")
     for name in ("../params/mini", "", "mini.yaml"):

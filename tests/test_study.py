@@ -49,7 +49,7 @@ def line(capsys: pytest.CaptureFixture) -> str:
     [
         (
             "run --profile mimi",
-            "There is no profile 'mimi'; the profiles in params/ are mini, minilm, minilm_comparisons, paper.",
+            f"There is no profile 'mimi'; the profiles in params/ are {', '.join(profiles.names())}.",
         ),
         ("run --tasks sst2,sts-b", "There is no task 'sts-b'; known are cola, rte, stsb, qnli, sst2, mrpc, qqp, mnli."),
         ("run --tasks ,", "There is no task to run; name one at least."),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import torch
 from datasets import Dataset
 from torch import Tensor, nn
@@ -21,9 +22,9 @@ from helpers import models, tasks
 from helpers.artifacts import step
 from helpers.artifacts.store import CHECKPOINTS
 from helpers.compress.word_vectors import VECTORS, WordVectors
-from helpers.environment import device
+from helpers.environment import RunError, device
 
-__all__ = ["Augmentation", "Word", "augment", "candidates", "fill_masks", "variants", "words_of"]
+__all__ = ["Augmentation", "Word", "augment", "candidates", "fill_masks", "find_candidates", "variants", "words_of"]
 
 # Words that carry grammar or turn the meaning round: a variant without its "not" would be another example.
 GRAMMAR = """
@@ -36,15 +37,21 @@ there here very too only just also
 """
 KEPT = frozenset(GRAMMAR.split())
 PART = 2000  # rows after which what is done is kept
+CANDIDATES = "candidates.parquet"
+LINES = pyarrow.schema(
+    [
+        *((name, pyarrow.int32()) for name in ("row", "text", "start", "end")),
+        ("options", pyarrow.list_(pyarrow.string())),
+    ]
+)
 LETTERS = re.compile(r"[A-Za-z]+")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How many variants of a row, from how many candidates a word, each replaced with which probability."""
+    """How many variants of a row are drawn, each word replaced with which probability."""
 
     variants: int = 20
-    candidates: int = 15
     probability: float = 0.4
     seed: int = 0
 
@@ -56,6 +63,9 @@ class Word:
     start: int
     end: int
     token: int | None
+
+
+Options = list[tuple[Word, list[str]]]  # the words of a text that may be replaced, each with what may stand there
 
 
 def words_of(text: str, tokenizer: BertTokenizer, *, max_length: int) -> tuple[list[int], list[Word]]:
@@ -136,7 +146,7 @@ def candidates(
     max_length: int,
     batch_size: int = 256,
     precision: str = "float32",
-) -> list[list[tuple[Word, list[str]]]]:
+) -> list[Options]:
     """Return for each text its replaceable words with what may stand in their place.
 
     Each word is looked at in the text as it is, once, however many variants are drawn from it. A word without a
@@ -152,8 +162,8 @@ def candidates(
             if word.token is not None:
                 options = next(answers)
             else:
-                near = text[word.start : word.end].lower()
-                options = vectors.nearest(near, count, without=KEPT) if vectors else []
+                split = text[word.start : word.end].lower()
+                options = vectors.nearest(split, count, without=KEPT) if vectors else []
             if options:
                 row.append((word, options))
         found.append(row)
@@ -161,7 +171,7 @@ def candidates(
 
 
 def variants(
-    texts: Sequence[str], options: Sequence[Sequence[tuple[Word, list[str]]]], settings: Augmentation, *, row: int
+    texts: Sequence[str], options: Sequence[Options], settings: Augmentation, *, row: int
 ) -> Iterator[tuple[str, ...]]:
     """Draw variants of a row of one or two texts, none equal to the row or to one another.
 
@@ -179,9 +189,7 @@ def variants(
             yield tuple(new)
 
 
-def _replace(
-    text: str, options: Sequence[tuple[Word, list[str]]], probability: float, random: np.random.Generator
-) -> str:
+def _replace(text: str, options: Options, probability: float, random: np.random.Generator) -> str:
     parts, end = [], 0
     for word, others in options:
         if random.random() < probability:
@@ -190,45 +198,66 @@ def _replace(
     return "".join([*parts, text[end:]])
 
 
-@step(version=2)
-def augment(
+@step(version=1)
+def find_candidates(
     folder: Path,
     *,
     language_model: Path,
     vectors: WordVectors | Path | None,
     data: tasks.TaskData,
-    settings: Augmentation,
+    count: int,
     max_length: int,
     precision: str,
     on: str,
 ) -> None:
-    """Write the variants of a task's training rows: its text columns, the copied `label`, and `row`, their origin.
+    """Write the candidates of a task's training rows, one line for each word: `row`, `text` (0 or 1), place, `options`.
 
-    `on`, the kind of device, decides between words that are nearly as probable. `vectors` may be the folder of
-    `make_vectors`. Rows are done in parts, and a part that is there is not done again.
+    They are the same for every seed. `on`, the kind of device, decides between words that are nearly as probable.
+    `vectors` may be the folder of `make_vectors`. Rows are done in parts, and a part that is there is not done again.
     """
     if isinstance(vectors, Path):
         vectors = WordVectors.read(vectors / VECTORS)
     tokenizer, model = models.tokenizer(language_model), models.masked_language_model(language_model)
-    options = {"count": settings.candidates, "max_length": max_length, "precision": precision}
+    options = {"count": count, "max_length": max_length, "precision": precision}
     parts = []
-    for start in range(0, len(data.train), PART):
-        part = folder / CHECKPOINTS / f"variants-{start}.parquet"
-        parts.append(str(part))
+    for first in range(0, len(data.train), PART):
+        part = folder / CHECKPOINTS / f"candidates-{first}.parquet"
+        parts.append(part)
         if part.exists():
             continue
-        rows = data.train.select(range(start, min(start + PART, len(data.train))))
-        columns = {name: rows[name][:] for name in data.task.text}
-        found = [candidates(texts, model, tokenizer, vectors, **options) for texts in columns.values()]
-        labels = rows["label"][:]
-        made: dict[str, list] = {name: [] for name in (*columns, "label", "row")}
-        for i, (texts, words) in enumerate(
-            zip(zip(*columns.values(), strict=True), zip(*found, strict=True), strict=True)
-        ):
-            for variant in variants(texts, words, settings, row=start + i):
-                for name, value in zip(made, (*variant, labels[i], start + i), strict=True):
-                    made[name].append(value)
+        rows = data.train.select(range(first, min(first + PART, len(data.train))))
+        lines = [
+            {"row": first + i, "text": place, "start": word.start, "end": word.end, "options": others}
+            for place, name in enumerate(data.task.text)
+            for i, words in enumerate(candidates(rows[name][:], model, tokenizer, vectors, **options))
+            for word, others in words
+        ]
         part.parent.mkdir(exist_ok=True)
-        Dataset.from_dict(made).to_parquet(part.with_suffix(".tmp"))
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(lines, schema=LINES), part.with_suffix(".tmp"))
         part.with_suffix(".tmp").replace(part)
-    Dataset.from_parquet(parts).to_parquet(folder / tasks.VARIANTS)
+    found = pyarrow.concat_tables([pyarrow.parquet.read_table(part) for part in parts])
+    pyarrow.parquet.write_table(found, folder / CANDIDATES)
+
+
+@step(version=3)
+def augment(folder: Path, *, found: Path, data: tasks.TaskData, settings: Augmentation) -> None:
+    """Write the variants of a task's training rows: its text columns, the copied `label`, and `row`, their origin.
+
+    `found` is the folder of `find_candidates`. Raises `RunError` if there is no variant at all.
+    """
+    columns = [data.train[name][:] for name in data.task.text]
+    options: list[list[Options]] = [[[] for _ in data.train] for _ in columns]
+    for line in pyarrow.parquet.read_table(found / CANDIDATES).to_pylist():
+        options[line["text"]][line["row"]].append((Word(line["start"], line["end"], None), line["options"]))
+    labels = data.train["label"][:]
+    made: dict[str, list] = {name: [] for name in (*data.task.text, "label", "row")}
+    for row, (texts, words) in enumerate(zip(zip(*columns, strict=True), zip(*options, strict=True), strict=True)):
+        for variant in variants(texts, words, settings, row=row):
+            for name, value in zip(made, (*variant, labels[row], row), strict=True):
+                made[name].append(value)
+    if not made["row"]:
+        raise RunError(
+            f"No row of {data.name} has a variant: none of its words may be replaced, or augmentation_probability or "
+            "augmentation_variants is 0; raise them, or set augmented to off."
+        )
+    Dataset.from_dict(made).to_parquet(folder / tasks.VARIANTS)

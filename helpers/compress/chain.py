@@ -14,7 +14,7 @@ from torch import nn
 from helpers import models, scores, tasks
 from helpers.artifacts import Bound, Node, node
 from helpers.compress import distillation, pruning
-from helpers.compress.augmentation import Augmentation, augment
+from helpers.compress.augmentation import Augmentation, augment, find_candidates
 from helpers.compress.beginnings import Beginnings
 from helpers.compress.checks import check_room
 from helpers.compress.losses import PARTS, LossOptions
@@ -149,25 +149,30 @@ class Chain(Beginnings):
         )
 
     @functools.cached_property
+    def candidates(self) -> Node:
+        """What may stand in the place of each word of the task's training rows, whatever the seed."""
+        recipe = self.recipe
+        return node(
+            find_candidates,
+            language_model=self.masked_language_model,
+            vectors=self.vectors,
+            data=self.data,
+            count=recipe.augmentation_candidates,
+            max_length=recipe.max_length,
+            precision=precision(recipe.precision),
+            on=device().type,
+        )
+
+    @functools.cached_property
     def variants(self) -> Node:
         """The augmented rows of the task."""
         recipe = self.recipe
         settings = Augmentation(
             variants=recipe.augmentation_variants,
-            candidates=recipe.augmentation_candidates,
             probability=recipe.augmentation_probability,
             seed=recipe.seed,
         )
-        return node(
-            augment,
-            language_model=self.masked_language_model,
-            vectors=self.vectors,
-            data=self.data,
-            settings=settings,
-            max_length=recipe.max_length,
-            precision=precision(recipe.precision),
-            on=device().type,
-        )
+        return node(augment, found=self.candidates, data=self.data, settings=settings)
 
     def _more_rows(self, epochs: int) -> dict[str, Any]:
         """Return what an augmented stage is given: more rows, but no more steps than the recipe says."""

@@ -34,12 +34,14 @@ def settings(profile: str) -> dict[str, Any]:
     for all tasks. Raises `InputError` for an unknown profile, a file that is not YAML, an unknown key or a value of
     another type.
     """
-    values = _read(profile)
-    if (base := values.pop("extends", None)) is not None:
-        under = _read(base)
-        if "extends" in under:
-            raise InputError(f"{profile}.yaml extends {base}, which extends another; name one that stands by itself.")
-        values = _extended(under, values)
+    values, read = _read(profile), [profile]
+    while (base := values.pop("extends", None)) is not None:
+        if base in read:
+            raise InputError(
+                f"{read[-1]}.yaml extends {base}, which extends it in turn; name one that stands by itself."
+            )
+        values = _extended(_read(base), values)
+        read.append(base)
     return values
 
 
@@ -78,7 +80,8 @@ def _extended(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, A
     """Return a profile's values over those of the one that it extends: its tasks and its study, too, name by name."""
     named = base["tasks"] | values["tasks"]
     tasks = {name: base["tasks"].get(name, {}) | values["tasks"].get(name, {}) for name in named}
-    return {**base, **values, "tasks": tasks, "study": base["study"] | values["study"]}
+    under = {"extends": base["extends"]} if "extends" in base else {}
+    return {**base, **values, **under, "tasks": tasks, "study": base["study"] | values["study"]}
 
 
 def load(profile: str, *, task: str, seed: int = 0, **changes: Any) -> Recipe:

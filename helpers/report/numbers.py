@@ -46,14 +46,14 @@ def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
     Sizes in MB (10**6 bytes) of a loadable file. Latency factors: median over tasks (and seeds) of the
     pair-by-pair speed-up over BERT-base's shape at batch 32 and true lengths. Both from `minilm` if it has
     them, else from `mini`, as are the minutes of the general stage and the factors of training and mask filling, which
-    `minilm_comparisons` may have, too.
+    `minilm_comparisons` or `minilm_ladder` may have, too.
     Scores: mean over seeds of the main metric, and the floor, on real data (`minilm`).
     Raises InputError when there is no record at all.
     """
     found = profiles(results_folder)
     root = Path(results_folder).resolve().name
     numbers: dict[str, dict[str, Any]] = {}
-    for profile in ("mini", "minilm", "minilm_comparisons"):  # the later overwrite the earlier
+    for profile in ("mini", "minilm", "minilm_ladder", "minilm_comparisons"):  # the later overwrite the earlier
         some = found.get(profile, [])
         for name, arm in _SIZES.items():
             sizes = [(record, one["bytes"]["file"] / 1e6) for record, one in summary.arms_of(some, arm)]
