@@ -15,14 +15,23 @@ from helpers.environment import InputError
 
 def test_the_rungs_are_the_plain_way_each_speed_up_alone_and_all() -> None:
     rungs = ladder.ways()
-    assert list(rungs) == ["plain", "true lengths", "bf16", "fused optimizer", "stored outputs", "all together"]
+    larger = "all together, 128 rows a step"
+    assert list(rungs) == ["plain", *ladder.SPEED_UPS, "all together", larger]
+    assert list(ladder.SPEED_UPS) == ["true lengths", "bf16", "fused optimizer", "stored outputs"]
     plain = vars(rungs["plain"])
-    assert plain == {"padded_to": 128, "precision": "float32", "optimizer": "adamw_torch", "stored": False}
+    assert plain == {
+        "padded_to": 128,
+        "precision": "float32",
+        "optimizer": "adamw_torch",
+        "stored": False,
+        "batch_size": 32,
+    }
     for name, changes in ladder.SPEED_UPS.items():
         assert vars(rungs[name]) == plain | changes and len(changes) == 1
     together = {"padded_to": None, "precision": "bf16", "optimizer": "adamw_torch_fused", "stored": True}
-    assert vars(rungs["all together"]) == together
-    assert list(ladder.ways(["bf16"])) == ["plain", "bf16", "all together"]
+    assert vars(rungs["all together"]) == together | {"batch_size": 32}
+    assert vars(rungs[larger]) == together | {"batch_size": 128}
+    assert list(ladder.ways(["bf16"])) == ["plain", "bf16", "all together", larger]
 
 
 @pytest.mark.parametrize("name", ["plain", "all together"])
@@ -35,14 +44,13 @@ def test_steps_are_timed_after_two_that_do_not_count(
     asked = []
     collate = ladder.tasks.collate
     monkeypatch.setattr(ladder.tasks, "collate", lambda rows, **given: asked.append(given) or collate(rows, **given))
-    way = ladder.ways()[name]
+    way = replace(ladder.ways()[name], batch_size=8)
     found = ladder.seconds_per_example(
         way if way.padded_to is None else replace(way, padded_to=24),  # this model reads 32 tokens
         tiny.classifier(layers=2),
         tiny.classifier(layers=1, width=8, seed=1),
         tiny.tokens(80, longest=9),
         layers=[2],
-        batch_size=8,
         steps=5,
         folder=tmp_path / "ladder",
     )
@@ -69,12 +77,14 @@ def test_every_way_is_compared_with_the_plain_one() -> None:
 
 @pytest.mark.parametrize("steps", [0, 9, 60])
 def test_too_few_rows_or_too_many_steps(tmp_path: Path, steps: int) -> None:
-    options = {"layers": [1], "batch_size": 8, "steps": steps, "folder": tmp_path}
+    options = {"layers": [1], "steps": steps, "folder": tmp_path}
+    way = replace(ladder.PLAIN, batch_size=8)
     said = f"{steps} steps of 8 rows are to be timed, after 2 more; there are 80 rows"
     with pytest.raises(InputError, match=said):
-        ladder.seconds_per_example(ladder.PLAIN, tiny.classifier(), tiny.classifier(), tiny.tokens(80), **options)
+        ladder.seconds_per_example(way, tiny.classifier(), tiny.classifier(), tiny.tokens(80), **options)
     with pytest.raises(InputError, match=said):
-        ladder.measure(tiny.tokens(80), teacher=tiny.classifier, student=tiny.classifier, **options)
+        models = {"teacher": tiny.classifier, "student": tiny.classifier}
+        ladder.measure(tiny.tokens(80), **models, **options, ladder={"plain": way})
 
 
 def test_the_ways_take_turns_and_only_the_last_one_stores_all_rows(
@@ -91,20 +101,24 @@ def test_the_ways_take_turns_and_only_the_last_one_stores_all_rows(
     monkeypatch.setattr(ladder, "seconds_per_example", seconds)
     left = tmp_path / "of a killed run"
     left.mkdir()
-    rungs = {"plain": ladder.PLAIN, "all together": ladder.ways()["all together"]}
+    way = replace(ladder.ways()["all together"], batch_size=8)
+    rungs = {"plain": replace(ladder.PLAIN, batch_size=8), "all together": way, "larger": replace(way, batch_size=16)}
     found = ladder.measure(
         tiny.tokens(80),
         teacher=tiny.classifier,
         student=tiny.classifier,
         layers=[1],
-        batch_size=8,
         steps=3,
         folder=tmp_path,
         ladder=rungs,
     )
-    plain, fast = rungs.values()
-    assert seen == [(plain, 40, 3), (fast, 80, 8), (plain, 40, 3)], "most steps: 80 / 8 less two"
-    assert found["plain"]["training"] == 1 / 2, "the mean of 1 s and 3 s"
+    plain, fast, larger = rungs.values()
+    turns = [(plain, 40, 3), (fast, 80, 8), (larger, 80, 3), (larger, 80, 3), (plain, 40, 3)]
+    assert seen == turns, "most steps: 80 / 8 or 80 / 16, less two"
+    assert found["plain"]["training"] == 1 / 3, "the mean of 1 s and 5 s"
     assert found["all together"]["training"] == found["all together"]["storing"] == 1 / 2
     assert not left.exists()
-    assert [rung["steps"] for rung in found.values()] == [3, 8]
+    assert [rung["steps"] for rung in found.values()] == [3, 8, 3]
+    few = {"plain": plain, ladder.LARGER: replace(way, batch_size=40)}
+    models = {"teacher": tiny.classifier, "student": tiny.classifier, "layers": [1]}
+    assert list(ladder.measure(tiny.tokens(80), **models, steps=3, folder=tmp_path, ladder=few)) == ["plain"]

@@ -39,6 +39,7 @@ __all__ = [
 WARMUP_STEPS = 2
 EPOCHS = {"first_epoch": 1, "ten_epochs": 10}
 TOGETHER = "all together"
+LARGER = "all together, 128 rows a step"  # another training: a quarter of the steps, so it is shown, not counted as one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,7 @@ class Way:
     precision: str = "float32"
     optimizer: str = "adamw_torch"
     stored: bool = False  # the teacher's outputs, read and not computed again
+    batch_size: int = 32
 
 
 PLAIN = Way()
@@ -61,10 +63,10 @@ SPEED_UPS = {
 
 
 def ways(names: Sequence[str] = tuple(SPEED_UPS)) -> dict[str, Way]:
-    """Return the ladder: the plain way, each speed-up alone, and all together."""
+    """Return the ladder: the plain way, each speed-up alone, all together, and that with larger batches."""
     alone = {name: replace(PLAIN, **SPEED_UPS[name]) for name in names}
     together = functools.reduce(lambda way, name: replace(way, **SPEED_UPS[name]), names, PLAIN)
-    return {"plain": PLAIN, **alone, TOGETHER: together}
+    return {"plain": PLAIN, **alone, TOGETHER: together, LARGER: replace(together, batch_size=128)}
 
 
 def measure(
@@ -75,27 +77,29 @@ def measure(
     layers: Sequence[int],
     steps: int,
     folder: Path,
-    batch_size: int = 32,
     ladder: Mapping[str, Way] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Time every way on rows drawn from `rows`; return the rungs: steps, examples per second, factors.
 
     The ways take turns, forwards and then backwards, so that a machine that slows down slows all of them. Short steps
-    are many: where rows keep their lengths `MOST_LADDER_STEPS` are timed. All together is timed once, in the middle:
+    are many: where rows keep their lengths `MOST_LADDER_STEPS` are timed. All together is timed once, in between:
     it stores the outputs of all rows, as a study would, and reads from among them; the other ways store those of the
-    drawn rows only. Files go under `folder`, which is emptied. Raises `InputError` for too few rows, `RunError` if the
-    disk has no room.
+    drawn rows only. Larger batches are left out where there are not enough rows. Files go under `folder`, which is
+    emptied. Raises `InputError` for too few rows, `RunError` if the disk has no room.
     """
     ladder = ladder or ways()
-    check(len(rows), steps=steps, batch_size=batch_size)
-    most = min(MOST_LADDER_STEPS, len(rows) // batch_size - WARMUP_STEPS)
-    counts = {name: steps if way.padded_to else most for name, way in ladder.items()}
+    check(len(rows), steps=steps, batch_size=ladder["plain"].batch_size)
+    if LARGER in ladder and len(rows) < (WARMUP_STEPS + 1) * ladder[LARGER].batch_size:
+        ladder = {name: way for name, way in ladder.items() if name != LARGER}
+    most = {name: min(MOST_LADDER_STEPS, len(rows) // way.batch_size - WARMUP_STEPS) for name, way in ladder.items()}
+    counts = {name: steps if way.padded_to else most[name] for name, way in ladder.items()}
     shutil.rmtree(folder, ignore_errors=True)  # what a run that was killed left
     seconds: dict[str, dict[str, list[float]]] = {name: {} for name in ladder}
     for name in [*ladder, *(name for name in reversed(ladder) if name != TOGETHER)]:
-        some = rows if name == TOGETHER else _drawn(rows, batch_size * (counts[name] + WARMUP_STEPS))
-        options = {"layers": layers, "batch_size": batch_size, "steps": counts[name], "folder": folder}
-        for part, value in seconds_per_example(ladder[name], teacher(), student(), some, **options).items():
+        way = ladder[name]
+        some = rows if name == TOGETHER else _drawn(rows, way.batch_size * (counts[name] + WARMUP_STEPS))
+        options = {"layers": layers, "steps": counts[name], "folder": folder}
+        for part, value in seconds_per_example(way, teacher(), student(), some, **options).items():
             seconds[name].setdefault(part, []).append(value)
     rates = {name: {part: 1 / fmean(values) for part, values in found.items()} for name, found in seconds.items()}
     return {name: {"steps": counts[name], **rung} for name, rung in with_factors(rates).items()}
@@ -105,7 +109,7 @@ def _drawn(rows: Dataset, count: int) -> Dataset:
     return rows.select(np.sort(np.random.default_rng(0).permutation(len(rows))[:count]))
 
 
-def check(rows: int, *, steps: int, batch_size: int = 32) -> None:
+def check(rows: int, *, steps: int, batch_size: int = PLAIN.batch_size) -> None:
     """Raise `InputError` if so many rows are too few for `steps` timed steps, or `steps` are too many."""
     if batch_size * (steps + WARMUP_STEPS) > rows or not 1 <= steps <= MOST_LADDER_STEPS:
         raise InputError(
@@ -121,7 +125,6 @@ def seconds_per_example(
     rows: Dataset,
     *,
     layers: Sequence[int],
-    batch_size: int = 32,
     steps: int,
     folder: Path,
 ) -> dict[str, float]:
@@ -130,10 +133,10 @@ def seconds_per_example(
     Returns `training`, the seconds per example of these steps, and, where outputs are stored, `storing`: those of the
     pass before it, over all rows. Raises `InputError` for too few rows.
     """
-    check(len(rows), steps=steps, batch_size=batch_size)
-    part = _drawn(rows.add_column("row", range(len(rows))), batch_size * (steps + WARMUP_STEPS))
+    check(len(rows), steps=steps, batch_size=way.batch_size)
+    part = _drawn(rows.add_column("row", range(len(rows))), way.batch_size * (steps + WARMUP_STEPS))
     settings = Training(
-        epochs=1, learning_rate=1e-5, batch_size=batch_size, precision=way.precision, device=device().type
+        epochs=1, learning_rate=1e-5, batch_size=way.batch_size, precision=way.precision, device=device().type
     )
     found: dict[str, float] = {}
     folder.mkdir(parents=True, exist_ok=True)
@@ -158,7 +161,7 @@ def seconds_per_example(
             optimizer=way.optimizer,
         )
     times = [after - before for before, after in itertools.pairwise(ended)][WARMUP_STEPS - 1 :]
-    return {"training": sum(times) / (batch_size * len(times)), **found}
+    return {"training": sum(times) / (way.batch_size * len(times)), **found}
 
 
 def factor(plain: Mapping[str, float], fast: Mapping[str, float], *, epochs: int) -> float:
