@@ -212,6 +212,20 @@ def test_a_general_student_is_made_once() -> None:
     assert top.start.key == one.start.key and top.intermediate.key != one.intermediate.key
 
 
+def test_inference_pairs_come_before_the_task_and_are_learned_once_for_all_seeds(tmp_path: Path) -> None:
+    for split in ("train", "validation"):
+        made = published.rows("mnli", 24)
+        published.write(tmp_path / "nli" / f"{split}-00000-of-00001.parquet", made, published.features("mnli"))
+    one = chain(tmp_path / "store", task="rte", nli=str(tmp_path / "nli"), nli_epochs=1)
+    teacher, other = one.teacher, one.changed(seed=3).teacher
+    before = teacher.arguments["start"]
+    assert before.function is training.fine_tune and before.arguments["data"].task.name == "nli"
+    assert other.key != teacher.key and other.arguments["start"].key == before.key
+    assert before.arguments["training"].seed == 0 and other.arguments["training"].seed == 3
+    assert one.logits(teacher).shape == (50, 2), "the head of three answers is replaced"
+    assert one.changed(nli_epochs=0).teacher.arguments["start"].key == one.language_model.key
+
+
 def test_augmented_students_take_as_many_steps() -> None:
     one = chain(augmented="teacher", intermediate_epochs=3, augmentation_steps=2)
     rows, usual = len(one.data.train), chain(intermediate_epochs=3)

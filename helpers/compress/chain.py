@@ -25,6 +25,8 @@ from helpers.training import Training, fine_tune
 
 __all__ = ["Chain"]
 
+READ_FROM = {"data": ("data", "task"), "nli": ("nli", "nli_epochs"), "text": ("text",)}  # rows, and what decides them
+
 
 class Chain(Beginnings):
     """The study's models for one recipe: a tree whose common beginnings are built once.
@@ -36,8 +38,10 @@ class Chain(Beginnings):
     def changed(self, **changes: Any) -> Chain:
         """Return the chain of a recipe that differs in some values, over the same rows and in the same store."""
         other = Chain(dataclasses.replace(self.recipe, **changes), store=self.store)
-        other.data = self.data
-        other.__dict__ |= {name: self.__dict__[name] for name in ("nli", "text") if name in self.__dict__}
+        self.data  # noqa: B018 - read once, for both
+        for name, fields in READ_FROM.items():
+            if name in self.__dict__ and not changes.keys() & set(fields):
+                other.__dict__[name] = self.__dict__[name]
         return other
 
     @property
