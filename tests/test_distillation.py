@@ -273,18 +273,28 @@ def test_one_projection_may_serve_all_layers() -> None:
         assert module(**batch()) == own(**batch())
 
 
-def test_padding_may_count() -> None:
+def test_padding_may_count_as_it_does_in_the_authors_code() -> None:
     data = batch(4)
     assert (data["attention_mask"] == 0).any()
-    module = intermediate(padding_counts=True)
+    module = intermediate(padding_counts="authors")
     with torch.no_grad():
         found = module(**data)
         inputs = {name: data[name] for name in tasks.FIELDS}
-        ours = module.student(**inputs, output_hidden_states=True)
-        theirs = module.teacher.model(**inputs, output_hidden_states=True)
-        error = (module.projections[0](ours.hidden_states[0]) - theirs.hidden_states[0]) ** 2
-    assert found["embedding"].item() == pytest.approx(error.mean().item(), rel=1e-5)
-    assert found["embedding"].item() != pytest.approx(intermediate()(**data)["embedding"].item(), rel=1e-3)
+        ours = module.student(**inputs, output_hidden_states=True, output_attentions=True)
+        theirs = module.teacher.model(**inputs, output_hidden_states=True, output_attentions=True)
+        states = list(zip(ours.hidden_states, (theirs.hidden_states[i] for i in (0, 2, 4)), strict=True))
+        errors = [(p(a) - b).square().mean() for (a, b), p in zip(states, module.projections, strict=True)]
+        # their scores of padded tokens lie below -100 and are set to 0 on both sides; the mean is over all of them
+        padded = (1 - data["attention_mask"])[:, None, None, :] * -10000.0
+        attention = 0.0
+        for a, b in zip(ours.attentions, (theirs.attentions[i] for i in (1, 3)), strict=True):
+            a, b = (torch.where(scores + padded <= -1e2, 0.0, scores + padded) for scores in (a, b))
+            attention += nn.functional.mse_loss(a, b)
+    expected = {"embedding": errors[0], "hidden": errors[1] + errors[2], "attention": attention}
+    plain = intermediate()(**data)
+    for part, value in expected.items():
+        assert found[part].item() == pytest.approx(value.item(), rel=1e-5), part
+        assert found[part].item() != pytest.approx(plain[part].item(), rel=1e-3), part
 
 
 def test_the_prediction_loss_has_switches() -> None:
@@ -323,7 +333,7 @@ def test_the_teacher_may_keep_its_dropout() -> None:
 
 
 def test_outputs_that_change_are_not_stored(tmp_path: Path, folders: tuple[Path, Path]) -> None:
-    for options in (LossOptions(teacher_dropout=True), LossOptions(padding_counts=True)):
+    for options in (LossOptions(teacher_dropout=True), LossOptions(padding_counts="authors")):
         with pytest.raises(InputError, match="the teacher is asked anew: set teacher_outputs to off"):
             run(
                 tmp_path / f"dropout {options.teacher_dropout}",

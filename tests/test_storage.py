@@ -287,10 +287,10 @@ def test_what_could_not_be_read_back_is_refused(change, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_shared_layers_are_refused(tmp_path):
+def test_layers_shared_without_the_configurations_knowing_are_refused(tmp_path):
     model = bert()
     model.bert.encoder.layer[1] = model.bert.encoder.layer[0]
-    with pytest.raises(InputError, match="share memory"):
+    with pytest.raises(InputError, match="would not load back"):
         storage.save(model, tmp_path / "model")
 
 

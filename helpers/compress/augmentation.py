@@ -35,7 +35,12 @@ might must ought and or but if because as until while although though unless tha
 against between into through during before after above below to from up down in out on off over under again
 there here very too only just also
 """
-KEPT = frozenset(GRAMMAR.split())
+# What the tokenizer makes of "didn't", "they'll" and "Mary's": didn, t, ll, s. GLUE's own "did n't" and "ca n't", too.
+CONTRACTED = """
+s t d m ll re ve n nt ca wo ain aren couldn didn doesn don hadn hasn haven isn mightn mustn needn shan shouldn wasn
+weren won wouldn
+"""
+KEPT = frozenset((GRAMMAR + CONTRACTED).split())
 PART = 2000  # rows after which what is done is kept
 CANDIDATES = "candidates.parquet"
 LINES = pyarrow.schema(
@@ -198,7 +203,7 @@ def _replace(text: str, options: Options, probability: float, random: np.random.
     return "".join([*parts, text[end:]])
 
 
-@step(version=1)
+@step(version=2)
 def find_candidates(
     folder: Path,
     *,

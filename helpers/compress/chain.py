@@ -109,7 +109,7 @@ class Chain(Beginnings):
         options = LossOptions(
             parts=parts,
             shared_projection=recipe.shared_projection,
-            padding_counts=recipe.padding_counts,
+            padding_counts="authors" if recipe.padding_counts else False,
             teacher_dropout=recipe.teacher_dropout,
         )
         method: dict[str, Any] = {"layers": recipe.layer_map}
@@ -124,7 +124,8 @@ class Chain(Beginnings):
         recipe = self.recipe
         if "prediction" not in recipe.loss_parts or recipe.augmented == "gold":
             rate, epochs = recipe.prediction_learning_rate, recipe.prediction_epochs
-            return self._fine_tuned(self.intermediate, self.data, epochs, rate, head=True, **self._more_rows(epochs))
+            more = self._more_rows(epochs, after=recipe.intermediate_epochs)
+            return self._fine_tuned(self.intermediate, self.data, epochs, rate, head=True, **more)
         options = LossOptions(
             temperature_squared=recipe.temperature_squared,
             mean_over_classes=recipe.mean_over_classes,
@@ -149,7 +150,7 @@ class Chain(Beginnings):
             max_length=self.recipe.max_length,
             **method,
             **({"options": options} if options != LossOptions() else {}),
-            **self._more_rows(training.epochs),
+            **self._more_rows(training.epochs, after=self.recipe.intermediate_epochs if stage == "prediction" else 0),
         )
 
     @functools.cached_property
@@ -178,12 +179,18 @@ class Chain(Beginnings):
         )
         return node(augment, found=self.candidates, data=self.data, settings=settings)
 
-    def _more_rows(self, epochs: int) -> dict[str, Any]:
-        """Return what an augmented stage is given: more rows, but no more steps than the recipe says."""
-        if self.recipe.augmented == "off":
+    def _more_rows(self, epochs: int, *, after: int) -> dict[str, Any]:
+        """Return what an augmented stage is given: more rows, but no more steps than the recipe says.
+
+        These steps are often less than one pass. A stage `after` some epochs draws another order of the rows, so that
+        it does not read the same few again.
+        """
+        recipe = self.recipe
+        if recipe.augmented == "off":
             return {}
-        steps = math.ceil(len(self.data.train) / self.recipe.batch_size) * epochs
-        return {"variants": self.variants, "max_steps": steps * self.recipe.augmentation_steps}
+        steps = math.ceil(len(self.data.train) / recipe.batch_size) * epochs
+        order = {"first_epoch": after * recipe.augmentation_steps} if after else {}
+        return {"variants": self.variants, "max_steps": steps * recipe.augmentation_steps, **order}
 
     def recovered(self, amount: float) -> Node:
         """The student pruned and then trained for a while under held masks."""

@@ -44,7 +44,7 @@ def _begin(
         }
     )
     set_seed(seed)
-    student = BertForSequenceClassification(config)
+    student = models.build(BertForSequenceClassification, config)
     if start in ("embeddings", "projected"):
         models.project_embeddings(student, source.tensors)
     if start == "projected":
@@ -106,12 +106,14 @@ def distil(
     options: LossOptions | None = None,
     variants: Path | None = None,
     max_steps: int | None = None,
+    first_epoch: int = 0,
 ) -> None:
     """Train a student on a teacher's `intermediate` states, or on its `prediction`. The labels are not used.
 
     `teacher_outputs`: `off` asks the teacher in every epoch, `logits` and `all` ask once and read the answers again,
     `all` also the states, `bound_gb` gigabytes of them at the most. `variants` (of `augmentation.augment`) join the
-    rows; `max_steps` ends the training earlier or later than its epochs do. Raises `InputError` if the two models do
+    rows; `max_steps` ends the training earlier or later than its epochs do, and `first_epoch` numbers the first of them
+    (see `fit`). Raises `InputError` if the two models do
     not share one vocabulary, or if `options` ask for a teacher whose outputs cannot be stored, `RunError` if they take
     too much room.
     """
@@ -143,5 +145,6 @@ def distil(
             collator = with_outputs(lambda ids, _: {"teacher_logits": logits[ids]})
     numbered = rows.add_column("row", range(len(rows)))
     settings = {"training": training, "folder": folder, "collator": collator, "max_steps": max_steps}
+    settings |= {"first_epoch": first_epoch}
     write_curve(folder, fit(loss, numbered, loss=sum_of_parts, **settings))
     models.save(pupil, words, folder)

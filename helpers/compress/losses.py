@@ -32,7 +32,7 @@ class LossOptions:
 
     parts: Sequence[str] = PARTS  # of the intermediate loss
     shared_projection: bool = False  # one matrix for all layers, not one each
-    padding_counts: bool = False  # the means are over all positions, padded ones too
+    padding_counts: bool | str = False  # "authors": the means are over all positions, padded ones too
     temperature_squared: bool = False  # keeps the gradients' size when the temperature changes (Hinton et al. 2015)
     mean_over_classes: bool = False  # the prediction loss is divided by the number of classes
     gold_scores: bool = False  # where the task is a score, the student learns from the label, not from the teacher
@@ -51,18 +51,21 @@ class LossOptions:
         return self.padding_counts or self.teacher_dropout
 
 
-def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor, *, padding_counts: bool | str = False) -> Tensor:
     """Mean squared error of attention scores before the softmax (equation 7), over pairs of real tokens.
 
-    `student`, `teacher` (B, A, T, T); `mask` (B, T), 1 for real tokens. Heads must be as many: raises `InputError`.
+    `student`, `teacher` (B, A, T, T); `mask` (B, T), 1 for real tokens. With `padding_counts` the mean is over all
+    pairs, and padded tokens count where they look at real ones; where they are looked at the authors' code, too, sets
+    both scores to 0. Heads must be as many: raises `InputError`.
     """
     if student.shape[1] != teacher.shape[1]:
         raise InputError(
             f"Attention needs as many heads: the student has {student.shape[1]}, the teacher {teacher.shape[1]}."
         )
-    pairs = (mask[:, None, :, None] * mask[:, None, None, :]).float()
+    keys = mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1).float()
+    pairs = keys if padding_counts else keys * mask[:, None, :, None]
     error = (student.float() - teacher.float()).square() * pairs
-    return error.sum() / (pairs.sum() * student.shape[1])
+    return error.sum() / ((pairs.numel() if padding_counts else pairs.sum()) * student.shape[1])
 
 
 def hidden_loss(student: Tensor, teacher: Tensor, projection: nn.Module, mask: Tensor) -> Tensor:
@@ -132,14 +135,16 @@ class IntermediateLoss(nn.Module):
         if len(ours.attentions) != len(self.layers) or len(ours.hidden_states) != len(self.layers) + 1:
             raise RuntimeError("The student returned no attention scores or hidden states; nothing would be compared.")
         hidden, scores = self._teacher_outputs(batch, inputs)
-        if self.options.padding_counts:
-            mask = torch.ones_like(mask)
+        counted = torch.ones_like(mask) if self.options.padding_counts else mask
+        attention = {"padding_counts": self.options.padding_counts}
         projections = self.projections if len(self.projections) > 1 else [*self.projections] * len(hidden)
         states = list(zip(ours.hidden_states, hidden, projections, strict=True))
         losses = {
-            "embedding": hidden_loss(*states[0], mask),
-            "hidden": sum(hidden_loss(*each, mask) for each in states[1:]),
-            "attention": sum(attention_loss(*each, mask) for each in zip(ours.attentions, scores, strict=True)),
+            "embedding": hidden_loss(*states[0], counted),
+            "hidden": sum(hidden_loss(*each, counted) for each in states[1:]),
+            "attention": sum(
+                attention_loss(*each, mask, **attention) for each in zip(ours.attentions, scores, strict=True)
+            ),
         }
         return {part: losses[part] for part in self.options.parts}
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.ao.quantization import quantize_dynamic
 
+from helpers import models
 from helpers.storage.packing import quiet_quantization
 
 __all__ = ["quantize", "quantized_layers"]
@@ -19,7 +20,8 @@ def quantize(model: nn.Module) -> nn.Module:
     Activations are quantized at each call with one scale per batch, so a row's logits depend a little on its batch.
     """
     with quiet_quantization():
-        return quantize_dynamic(copy.deepcopy(model).cpu().eval(), {nn.Linear}, dtype=torch.qint8)
+        changed = quantize_dynamic(copy.deepcopy(model).cpu().eval(), {nn.Linear}, dtype=torch.qint8)
+    return models.share(changed)  # layers that had a matrix in common got one each
 
 
 def quantized_layers(model: nn.Module) -> dict[str, nn.Module]:

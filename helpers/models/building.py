@@ -15,6 +15,7 @@ from transformers import (
 
 from helpers.environment import InputError, set_seed
 from helpers.models.checkpoints import Checkpoint, fill, read
+from helpers.models.compact import build
 
 __all__ = ["SHAPES", "classifier", "encoder", "language_model", "load", "masked_language_model", "shaped"]
 
@@ -41,7 +42,7 @@ SHAPES: dict[str, dict[str, int]] = {
 def shaped(name: str, *, outputs: int = 2, seed: int = 0) -> BertForSequenceClassification:
     """Build a classifier of a published shape with random weights: its bytes and its speed are the real ones."""
     set_seed(seed)
-    return BertForSequenceClassification(BertConfig(**SHAPES[name], num_labels=outputs)).eval()
+    return build(BertForSequenceClassification, BertConfig(**SHAPES[name], num_labels=outputs)).eval()
 
 
 def encoder(checkpoint: Checkpoint, *, seed: int = 0) -> BertModel:
@@ -50,7 +51,7 @@ def encoder(checkpoint: Checkpoint, *, seed: int = 0) -> BertModel:
     Raises `InputError` naming keys that are missing or of another shape.
     """
     set_seed(seed)
-    model = BertModel(checkpoint.config)
+    model = build(BertModel, checkpoint.config)
     tensors = {name.removeprefix("bert."): t for name, t in checkpoint.tensors.items() if name.startswith("bert.")}
     fill(model, tensors, checkpoint.where, optional=("pooler.",))
     return model.eval()
@@ -68,7 +69,7 @@ def classifier(
     # the number of labels comes from their names where there are any, so the old ones go
     old = {name: value for name, value in checkpoint.config.to_dict().items() if name not in ("id2label", "label2id")}
     config = BertConfig.from_dict({**old, "num_labels": outputs})
-    model = BertForSequenceClassification(config)
+    model = build(BertForSequenceClassification, config)
     tensors = {
         name: tensor for name, tensor in checkpoint.tensors.items() if head or not name.startswith("classifier.")
     }
@@ -92,7 +93,7 @@ def classifier(
 def language_model(shape: Mapping[str, float], *, seed: int) -> BertForPreTraining:
     """Build a BERT with its two pretraining heads and random weights."""
     set_seed(seed)
-    return BertForPreTraining(BertConfig(**shape))
+    return build(BertForPreTraining, BertConfig(**shape))
 
 
 def masked_language_model(folder: Path, *, new_head: bool = False, seed: int = 0) -> BertForMaskedLM:
@@ -107,10 +108,10 @@ def masked_language_model(folder: Path, *, new_head: bool = False, seed: int = 0
             "pretraining_steps to train one on text."
         )
     set_seed(seed)
-    model = BertForMaskedLM(checkpoint.config)
+    model = build(BertForMaskedLM, checkpoint.config)
     other = ("bert.pooler.", "classifier.", TIED)
     wanted = {name: tensor for name, tensor in checkpoint.tensors.items() if not name.startswith(other)}
-    fill(model, wanted, checkpoint.where, optional=("cls.",) if new_head else (TIED,))
+    fill(model, wanted, checkpoint.where, optional=("cls.",) if new_head else ())
     return model.eval()
 
 

@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from helpers.environment import InputError
+from helpers.models.compact import build, own_tensors
 
 __all__ = ["Checkpoint", "fill", "read", "read_config", "save", "tokenizer"]
 
@@ -33,7 +34,7 @@ CONFIG_KEYS = set(BertConfig().to_dict()) - {
     "id2label",
     "label2id",
     "use_cache",  # about generating text; Trainer switches it, and it would make equal models unequal files
-}
+} | {"compact"}
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _config(values: Mapping[str, object], where: Path) -> BertConfig:
     try:
         config = BertConfig(**values)
         with torch.device("meta"):  # without memory: sizes that do not divide and unknown activations show only here
-            BertModel(config)
+            build(BertModel, config)
     except (StrictDataclassError, TypeError, ValueError, KeyError) as error:
         raise InputError(
             f"{where} does not describe a BERT ({textwrap.shorten(str(error), 120, placeholder=' …')}); copy it again."
@@ -122,8 +123,11 @@ def _today(name: str) -> str:
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str, *, optional: tuple[str, ...] = ()) -> None:
-    """Load weights strictly: only names that begin with one of `optional` may be missing, none may be left over."""
-    own = model.state_dict()
+    """Load weights strictly: only names that begin with one of `optional` may be missing, none may be left over.
+
+    What layers share is named once, as `save` writes it.
+    """
+    own = own_tensors(model)
     missing = [name for name in own if name not in tensors and not name.startswith(optional or ("\0",))]
     left_over = [name for name in tensors if name not in own]
     other = [name for name in own if name in tensors and own[name].shape != tensors[name].shape]
@@ -138,19 +142,13 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str, *, optiona
             f"The checkpoint {where} has another shape than its config says: {name} is {tuple(tensors[name].shape)}, "
             f"expected {tuple(own[name].shape)}."
         )
-    model.load_state_dict({**own, **tensors})
+    model.load_state_dict(tensors, strict=False)  # more strictly than that it was compared above
 
 
 def save(model: nn.Module, words: BertTokenizer, folder: Path) -> None:
     """Write `config.json`, `model.safetensors` and the tokenizer: a folder that Transformers loads too."""
     model.config.save_pretrained(folder)
-    # a tensor that two modules share (the masked language model's output layer) is stored once, under its first name
-    seen: set[int] = set()
-    tensors = {}
-    for name, tensor in model.state_dict().items():
-        if tensor.data_ptr() not in seen:
-            tensors[name] = tensor.detach().cpu().contiguous()
-        seen.add(tensor.data_ptr())
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in own_tensors(model).items()}
     safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     words.save_pretrained(folder)
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 from helpers.labels import ARMS, REPORT_AMOUNTS, TASKS, joined, task_label
 from helpers.report import summary
-from helpers.report.comparisons import COMPARISONS, ladders
+from helpers.report.comparisons import COMPARISONS, at_floor, ladders
 from helpers.report.summary import Records
 
 __all__ = ["figure1_alt", "figure1_caption", "footer", "is_generated", "provenance"]
@@ -25,6 +25,8 @@ _HOW_TO_READ = {
     "time(BERT-base shape) / time(system), batch by batch, with its 95 % interval.",
     "starts": "The same distillation from other starts; differences are to the study's own student.",
     "teachers": "Differences are to the teacher that starts from the language model as it is, on the validation split. "
+    "One that starts after more pretraining begins with a new pooler, the layer between encoder and answer, since "
+    "nothing there trains the old one. "
     "The one with the best score on held-out rows is the study's teacher.",
     "ablations": "One change each to the distilled student, all else equal; differences are to that student, but where "
     "a row names another.",
@@ -51,7 +53,8 @@ def footer(records: Records, table: str, command: str) -> str:
         arms = COMPARISONS[table][1]
         records = [record for record in records if any(arm["arm"] in arms for arm in record["arms"])]
         reading += [_steps(records)] if table == "augmentation" else []
-        reading += [_noise(records, table), "" if table == "teachers" else _starts(records), _used(records)]
+        reading += [_noise(records, table), _floored(records, table)]
+        reading += ["" if table == "teachers" else _starts(records), _used(records), _once(records)]
     if timing and left_out and table != "ladder":
         tasks = joined([task_label(task) for task in left_out])
         reading.append(f"Another machine timed {tasks}; one table never mixes two machines.")
@@ -68,6 +71,27 @@ def footer(records: Records, table: str, command: str) -> str:
     return "\n\n".join(" ".join(part for part in parts if part) for parts in (reading, origin))
 
 
+def _floored(records: Records, table: str) -> str:
+    """Say for which tasks nothing can be seen, because what is compared with has not left the floor."""
+    tasks = joined([task_label(task) for task in at_floor(records, table)])
+    if not tasks:
+        return ""
+    return (
+        f"{tasks}: the first row's interval reaches down to the floor, the score of a majority or mean predictor, so "
+        "these differences say little about what was changed."
+    )
+
+
+def _once(records: Records) -> str:
+    """Say what several seeds have in common, and their interval therefore does not cover."""
+    if len(summary.seeds_of(records)) < 2 or not any(record.get("text") for record in records):
+        return ""
+    return (
+        "What is learned before the task, from text and from inference pairs, is made once for all seeds; they differ "
+        "in what begins at random, the order of rows, dropout and what is drawn."
+    )
+
+
 def _starts(records: Records) -> str:
     starts = sorted({record["parameters"]["student_start"] for record in records})
     return f"The student starts from: {joined(starts)}."
@@ -75,11 +99,33 @@ def _starts(records: Records) -> str:
 
 def _exactly(command: str, records: Records, table: str) -> str:
     """Add to a command for a whole profile the tasks and seeds of these records, which may be more or fewer."""
-    if "=" not in command.rpartition("PROFILE=")[2]:
-        tasks = [task for task in TASKS if any(record["task"] == task for record in records)]
-        command += f" TASKS={','.join(tasks)} SEEDS={','.join(map(str, summary.seeds_of(records)))}"
-        command += " NOTEBOOKS=02" if table == "augmentation" else ""  # by itself a study may leave tasks out there
-    return command
+    if "=" in command.rpartition("PROFILE=")[2]:
+        return command
+    command += _folders(records)
+    more = " NOTEBOOKS=02" if table == "augmentation" else ""  # by itself a study may leave tasks out there
+    groups = _by_seeds(records).items()
+    return "` and `".join(f"{command} TASKS={','.join(t)} SEEDS={','.join(map(str, s))}{more}" for s, t in groups)
+
+
+def _folders(records: Records) -> str:
+    """Name the folders that a run read in the place of the hub's data sets: another text makes another student."""
+    data = {record["data"]["name"] for record in records if record["data"]["source"] == "folder"}
+    text = {t["source"] for record in records if (t := record.get("text"))} - {"generated"}
+    used = [record for record in records if "inference pairs" in (record["data"]["note"] or "")]
+    pairs = {str(record["parameters"].get("nli")) for record in used}
+    given = {"DATA": data, "NLI": pairs, "TEXT": text}
+    folders = {name: sorted(place for place in places if "/" not in place) for name, places in given.items()}
+    return "".join(f" {name}={'|'.join(places)}" for name, places in folders.items() if places)
+
+
+def _by_seeds(records: Records) -> dict[tuple[int, ...], list[str]]:
+    """Return the tasks that have the same seeds, in the usual order, by these seeds."""
+    found: dict[tuple[int, ...], list[str]] = {}
+    for task in [*TASKS, *summary.tasks_of(records)]:
+        seeds = tuple(summary.seeds_of([record for record in records if record["task"] == task]))
+        if seeds and task not in found.get(seeds, []):
+            found.setdefault(seeds, []).append(task)
+    return found
 
 
 def _used(records: Records) -> str:
@@ -149,8 +195,10 @@ def figure1_alt(records: Records) -> str:
 def provenance(records: Records) -> str:
     """Return profile, seeds and number of validation examples as a sentence."""
     profiles = joined([f"`{name}`" for name in sorted({record["profile"] for record in records})])
-    seeds = summary.seeds_of(records)
-    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds ({', '.join(map(str, seeds))})"
+    groups = _by_seeds(records)
+    told = {s: f"seed {s[0]}" if len(s) == 1 else f"{len(s)} seeds ({', '.join(map(str, s))})" for s in groups}
+    each = [f"{joined([task_label(task) for task in tasks])} {told[seeds]}" for seeds, tasks in groups.items()]
+    which = next(iter(told.values()), "no seed") if len(groups) < 2 else ", ".join(each)
     rows = {record["task"]: record["data"]["rows"]["validation"] for record in records}
     tasks = summary.tasks_of(records, all_of_report=False)
     examples = ", ".join(f"{task_label(task)} {rows[task]:,}" for task in tasks)
@@ -165,7 +213,7 @@ def is_generated(records: Records) -> bool:
 def _noise(records: Records, table: str) -> str:
     several = "several" in _seeds_per_task(records)
     how = f"the half-width of a 95 % {_spread(records)}" if several else f"a 95 % {_spread(records)}"
-    shown = f"Scores are shown with {how}. " if table == "table1" else ""
+    shown = f"Scores are shown with {how}. " if table == "table1" or table in COMPARISONS else ""
     wider = " (with several seeds: over seeds and over examples, whichever is wider)" if several else ""
     two = table == "table1" and any(len(record["metrics"]) > 1 for record in records)
     main = ", marked at a task's first metric" if two else ""
@@ -214,6 +262,10 @@ def _amounts(records: Records) -> str:
 
 def _data(records: Records) -> str:
     names = sorted({f"{record['data']['name']} ({record['data']['source']})" for record in records})
+    prints = {record["task"]: record["data"]["fingerprint"] for record in records}
+    printed = [f"{task_label(task)} {prints[task]}" for task in summary.tasks_of(records) if task in prints]
+    texts = {(t["source"], t["lines"], t["fingerprint"]) for record in records if (t := record.get("text"))}
+    read = [f"{source}, {lines:,} lines, fingerprint {mark}" for source, lines, mark in sorted(texts)]
     models: dict[str, dict[str, None]] = {}
     for record in records:
         for model in record["models"]:
@@ -225,7 +277,9 @@ def _data(records: Records) -> str:
             notes.setdefault(record["data"]["note"].strip().rstrip("."), set()).add(record["task"])
     in_order = summary.tasks_of(records)
     told = [f"{joined([task_label(t) for t in in_order if t in tasks])}: {note}." for note, tasks in notes.items()]
-    return " ".join([f"Data: {joined(names)}.", *([f"Models: {made_of}."] if made_of else []), *told])
+    parts = [f"Data: {joined(names)}, fingerprints: {', '.join(printed)}."]
+    parts += [f"Text: {'; '.join(read)}."] if read else []
+    return " ".join([*parts, *([f"Models: {made_of}."] if made_of else []), *told])
 
 
 def _generated(records: Records, *, timing: bool = False) -> str:

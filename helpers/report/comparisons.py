@@ -13,7 +13,7 @@ from helpers.report import cells, summary
 from helpers.report.cells import DASH
 from helpers.report.summary import Records
 
-__all__ = ["COMPARISONS", "FACTORS", "comparison_table", "ladder_table", "ladders"]
+__all__ = ["COMPARISONS", "FACTORS", "at_floor", "comparison_table", "ladder_table", "ladders"]
 
 # table: (the row that the others are compared with, the others)
 COMPARISONS: Mapping[str, tuple[str, Sequence[str]]] = {
@@ -28,7 +28,8 @@ FACTORS = ("first_epoch", "ten_epochs")
 def comparison_table(records: Records, name: str) -> pd.DataFrame:
     """Return one of `COMPARISONS`: per task that has it the score and the paired difference to the first row.
 
-    Raises `InputError` if no record has any of its arms.
+    The last row is the floor, the score without any learning from the rows. Raises `InputError` if no record has any of
+    its arms.
     """
     reference, others = COMPARISONS[name]
     found = {arm: {task for task in summary.tasks_of(records) if summary.score(records, task, arm)} for arm in others}
@@ -43,7 +44,21 @@ def comparison_table(records: Records, name: str) -> pd.DataFrame:
             compared = arm != reference
             row[task_label(task)] = cells.plain(summary.score(records, task, arm, metric))
             row[f"{task_label(task)}: difference"] = cells.change(records, task, arm) if compared else DASH
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("System")
+    floors = {task: summary.floor(records, task) for task in tasks}
+    rows["majority or mean predictor"] = {
+        task_label(task): DASH if value is None else f"{value:.3f}" for task, value in floors.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").fillna(DASH).rename_axis("System")
+
+
+def at_floor(records: Records, name: str) -> list[str]:
+    """Return the tasks of a comparison whose first row's score has its interval reach down to the floor."""
+    found = []
+    for task in summary.tasks_of(records, all_of_report=False):
+        score, floor = summary.score(records, task, COMPARISONS[name][0]), summary.floor(records, task)
+        if score is not None and floor is not None and score.low <= floor:
+            found.append(task)
+    return found
 
 
 def ladders(records: Records) -> dict[str, tuple[Records, Mapping[str, Mapping[str, float]]]]:

@@ -45,8 +45,8 @@ def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
 
     Sizes in MB (10**6 bytes) of a loadable file. Latency factors: median over tasks (and seeds) of the
     pair-by-pair speed-up over BERT-base's shape at batch 32 and true lengths. Both from `minilm` if it has
-    them, else from `mini`, as are the minutes of the general stage and the factors of training and mask filling, which
-    `minilm_comparisons` or `minilm_ladder` may have, too.
+    them, else from `mini`, as are the factors of training, which `minilm_ladder` may have, too. The minutes of the
+    general stage and the factor of mask filling are about real text: `minilm` or `minilm_comparisons`.
     Scores: mean over seeds of the main metric, and the floor, on real data (`minilm`).
     Raises InputError when there is no record at all.
     """
@@ -63,8 +63,8 @@ def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
             ratios = [(record, _ratio(one)) for record, one in summary.arms_of(timed, arm)]
             _put(numbers, name, "x", 2, ratios, root)
         for name in ("mask_filling_factor", "general_stage_minutes"):
-            if name == "general_stage_minutes" and profile == "mini":
-                continue  # of another order: a number of that name is about real text
+            if profile == "mini":
+                continue  # of another order: numbers of these names are about real text and a model of real size
             facts = [(r, r["facts"][name]) for r in some if name in (r.get("facts") or {})]
             for unit in {fact["unit"] for _, fact in facts}:
                 _put(numbers, name, unit, 1, [(r, fact["value"]) for r, fact in facts], root)

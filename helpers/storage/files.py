@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification
 
+from helpers import models
 from helpers.environment import InputError, RunError
 from helpers.storage import packing
 from helpers.storage.packing import SCALE, ZERO_POINT
@@ -78,7 +79,7 @@ def load(path: str | Path) -> nn.Module:
     try:
         config = BertConfig(**{**_public(header["config"]), "attn_implementation": header["attention"]})
         with torch.random.fork_rng(devices=[]):
-            model = BertForSequenceClassification(config)
+            model = models.build(BertForSequenceClassification, config)
         packing.fill(model, tensors)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise RunError(f"The weights in {path} do not fit the configuration in it; rebuild the file.") from error
@@ -173,8 +174,8 @@ def _serialize(model: nn.Module) -> bytes:
 
 def _check_fits(config: BertConfig, tensors: dict[str, Tensor]) -> None:
     with torch.device("meta"):
-        blank = BertForSequenceClassification(config).state_dict()
-    wanted = {name: value.shape for name, value in blank.items()}
+        blank = models.build(BertForSequenceClassification, config)
+    wanted = {name: value.shape for name, value in models.own_tensors(blank).items()}
     found = {name: value.shape for name, value in tensors.items() if not name.endswith((SCALE, ZERO_POINT))}
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.ao.nn.quantized import dynamic
 
+from helpers import models
 from helpers.environment import InputError
 
 __all__ = ["SCALE", "ZERO_POINT", "fill", "quiet_quantization", "tensors"]
@@ -35,8 +36,11 @@ def tensors(model: nn.Module) -> dict[str, Tensor]:
     """
     packed = {name: module for name, module in model.named_modules() if isinstance(module, dynamic.Linear)}
     plain = {}
+    everywhere = [name for name, module in model.named_modules(remove_duplicate=False) if module in packed.values()]
+    # what layers share stands in the state dict once for each of them, and here once
+    again = {name for name, _ in model.named_parameters(remove_duplicate=False)} - models.own_tensors(model).keys()
     for name, value in model.state_dict().items():
-        if any(name.startswith(f"{layer}.") for layer in packed):
+        if name in again or any(name.startswith(f"{layer}.") for layer in everywhere):
             continue
         if name.endswith(("_orig", "_mask")):
             raise InputError(f"The model holds a pruning mask, {name!r}: call torch.nn.utils.prune.remove first.")
@@ -66,10 +70,11 @@ def fill(model: nn.Module, plain: dict[str, Tensor]) -> None:
     packed = sorted(name.removesuffix(SCALE) for name in plain if name.endswith(SCALE))
     ours = {f"{name}{end}" for name in packed for end in (".weight", ".bias", SCALE, ZERO_POINT)}
     given = {name: value for name, value in plain.items() if name not in ours}
-    missing, unexpected = model.load_state_dict(given, strict=False)
-    wrong = sorted((set(missing) - plain.keys()) | set(unexpected))
+    own = models.own_tensors(model).keys()
+    wrong = sorted((own - plain.keys()) | (given.keys() - own))
     if wrong:
         raise ValueError(f"missing or unexpected tensors: {', '.join(wrong)}")
+    model.load_state_dict(given, strict=False)
     for name in packed:
         float_layer = model.get_submodule(name)
         weight, scale, zero_point = (plain[name + end] for end in (".weight", SCALE, ZERO_POINT))
@@ -84,3 +89,4 @@ def fill(model: nn.Module, plain: dict[str, Tensor]) -> None:
             layer.set_weight_bias(quantized, plain.get(f"{name}.bias"))
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, layer)
+    models.share(model)

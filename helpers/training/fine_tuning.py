@@ -52,17 +52,20 @@ def fine_tune(
     head: bool = False,
     variants: Path | None = None,
     max_steps: int | None = None,
+    first_epoch: int = 0,
 ) -> None:
     """Fine-tune a checkpoint's encoder on a task's training rows, with a new head, or with `head=True` with its own.
 
-    `variants` of the rows, with their copied labels, join them; `max_steps` takes the place of the epochs.
+    `variants` of the rows, with their copied labels, join them; `max_steps` takes the place of the epochs, and
+    `first_epoch` numbers the first of them (see `fit`).
     """
     words = models.tokenizer(start)
     model = models.classifier(models.read(start), outputs=data.task.outputs, seed=training.seed, head=head)
     if variants is not None:
         data = tasks.with_variants(data, variants)
     rows = tasks.encode(data.train, data.task, words, max_length=max_length)
-    write_curve(folder, fit(model, rows, loss=task_loss, training=training, folder=folder, max_steps=max_steps))
+    length = {"max_steps": max_steps, "first_epoch": first_epoch}
+    write_curve(folder, fit(model, rows, loss=task_loss, training=training, folder=folder, **length))
     models.save(model, words, folder)
 
 

@@ -20,6 +20,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from helpers.artifacts.store import CHECKPOINTS, SPENT, spent
 from helpers.environment import RunError, quiet, set_seed
+from helpers.models import own_tensors
 from helpers.tasks import collate
 
 __all__ = ["Batch", "LengthBuckets", "Loss", "Training", "fit", "sum_of_parts"]
@@ -80,15 +81,17 @@ def fit(
     folder: Path,
     collator: Callable[[Sequence[Mapping]], Batch] = collate,
     max_steps: int | None = None,
+    first_epoch: int = 0,
     after_step: Callable[[nn.Module], None] | None = None,
     optimizer: str = "adamw_torch_fused",
 ) -> list[dict[str, float]]:
     """Train `model` in place and return its learning curve: {step, loss, and each part of the loss}.
 
     Checkpoints lie in `folder/checkpoints`; if a complete one is there, training goes on from it and ends where an
-    uninterrupted run ends. `after_step` is called with the model after every optimizer step. Chance belongs into
-    `loss`: batches are collated ahead of their step, so a resumed run would not draw again what `collator` drew.
-    Raises `RunError` when the loss is no longer finite.
+    uninterrupted run ends. `first_epoch` numbers the first epoch, on which the order of the rows depends. `after_step`
+    is called with the model after every optimizer step. Chance belongs into `loss`: batches are collated ahead of their
+    step, so a resumed run would not draw again what `collator` drew. Raises `RunError` when the loss is no longer
+    finite.
     """
     if training.epochs == 0 or max_steps == 0:
         return []
@@ -124,7 +127,7 @@ def fit(
     )
     steps = _Steps(after_step, began=time.monotonic() - spent(folder))
     trainer = _Trainer(model=model, args=arguments, train_dataset=data, data_collator=collator, callbacks=[steps])
-    trainer.loss = loss
+    trainer.loss, trainer.first_epoch = loss, first_epoch
     trainer.remove_callback(PrinterCallback)
     set_seed(training.seed)
     trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
@@ -139,21 +142,29 @@ class _Trainer(Trainer):
     """Trainer with our batches, our loss, and the parts of the loss in its log."""
 
     loss: Loss
+    first_epoch: int
 
     def get_train_dataloader(self) -> DataLoader:
         lengths = [len(row["input_ids"]) for row in self.train_dataset]
         size = self.args.per_device_train_batch_size
-        per_epoch = math.ceil(len(lengths) / size)
-        buckets = LengthBuckets(lengths, size, seed=self.args.seed, epoch=lambda: self.state.global_step // per_epoch)
+        buckets = LengthBuckets(lengths, size, seed=self.args.seed, epoch=self._epoch)
         loader = DataLoader(self.train_dataset, batch_sampler=buckets, collate_fn=self.data_collator)
         self.parts: dict[str, list[Tensor]] = {}
         return self.accelerator.prepare(loader)
+
+    def _epoch(self) -> int:
+        per_epoch = math.ceil(len(self.train_dataset) / self.args.per_device_train_batch_size)
+        return self.first_epoch + self.state.global_step // per_epoch
 
     def compute_loss(self, model: nn.Module, inputs: Batch, **_: object) -> Tensor:
         loss, parts = self.loss(model, inputs)
         for name, value in parts.items():
             self.parts.setdefault(name, []).append(value.detach())
         return loss
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        # each weight once: the library refuses layers that have some in common
+        super()._save(output_dir, state_dict or own_tensors(self.model))
 
     def log(self, logs: dict[str, float], *others: object) -> None:
         # the last entry has no loss but the mean over all steps: it tells of a step after the curve's last entry
