@@ -96,6 +96,19 @@ def test_what_is_cut_off_is_not_replaced(words: BertTokenizer) -> None:
     assert len(ids) == 4 and len(found) == 2
 
 
+CONTRACTIONS = ["didn", "won", "ca", "wo", "t", "n", "s", "ll", "don", "'", "john", "mary"]
+
+
+def test_no_part_of_a_contraction_is_replaced_or_takes_a_place(tmp_path: Path) -> None:
+    """The tokenizer cuts "didn't" into three: a variant without its "t" would say the opposite."""
+    words = tiny.words(tmp_path, [*VOCABULARY, *CONTRACTIONS])
+    text = "John didn't sing Mary's river , won't walk , ca n't walk , she'll sing and don't red"
+    _, found = words_of(text, words, max_length=60)
+    assert {text[word.start : word.end] for word in found} == {"John", "Mary", "sing", "river", "walk", "red"}
+    may = augmentation.allowed(words).tolist()
+    assert {w for w in CONTRACTIONS if may[words.convert_tokens_to_ids(w)]} == {"john", "mary"}
+
+
 # candidates
 
 

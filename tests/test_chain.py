@@ -233,7 +233,11 @@ def test_augmented_students_take_as_many_steps() -> None:
     assert one.student.arguments["max_steps"] == 2 * 1 * math.ceil(rows / 16)
     assert one.intermediate.arguments["variants"].key == one.variants.key == one.student.arguments["variants"].key
     assert one.candidates.arguments["language_model"].key == one.language_model.key
+    # less than one pass over all rows: another order, or prediction would see the same few again
+    orders = [stage.arguments.get("first_epoch", 0) for stage in (one.intermediate, one.student)]
+    assert orders == [0, 6] and usual.student.arguments.get("first_epoch") is None
     gold = one.changed(augmented="gold")
+    assert gold.student.arguments["first_epoch"] == 6
     assert gold.intermediate.key == one.intermediate.key, "the labels enter with the answers"
     assert gold.student.function is training.fine_tune and gold.student.arguments["variants"].key == one.variants.key
     assert one.start.key == usual.start.key and one.control_epochs == 2 * usual.control_epochs
@@ -258,6 +262,8 @@ def test_given_vectors_are_read_and_others_are_made(tmp_path: Path) -> None:
         ({"compared_starts": ["general"], "general_steps": 0}, "general student needs general_steps of distillation"),
         ({"teacher_starts": ["continued"]}, "continued needs a language_model that is given"),
         ({"text": None}, "A language model that is built needs text; give text="),
+        ({"student_shape": tiny.SHAPE | {"hidden_size": 32}}, "no wider than its teacher"),
+        ({"student_shape": tiny.SHAPE | {"num_hidden_layers": 3}, "ablations": ["top_layers"]}, "must name 3 of"),
         (
             {
                 "compared_starts": ["projected"],
@@ -267,11 +273,11 @@ def test_given_vectors_are_read_and_others_are_made(tmp_path: Path) -> None:
         ),
         (
             {"compared_starts": ["embeddings"], "student_shape": tiny.SHAPE | {"hidden_size": 32}},
-            "width 32 cannot start from embeddings of width 16",
+            "The student is 32 wide, the teacher 16",
         ),
         (
             {"compared_starts": ["general"], "student_shape": tiny.SHAPE | {"hidden_size": 32}},
-            "width 32 cannot start from embeddings of width 16",
+            "The student is 32 wide, the teacher 16",
         ),
     ],
 )
@@ -348,6 +354,11 @@ def test_room_and_rows_are_checked_before_any_training(tmp_path: Path) -> None:
         with pytest.raises(RunError, match="of 108 rows take .* GB, more than teacher_outputs_gb, 1e-06"):
             chain(tmp_path / "store", teacher_outputs_gb=1e-6, **given | more).check_room()
         chain(tmp_path / "store", **given | more).check_room()
+    for lines, sentence in ((["a b c"], "has 3 words, the most frequent 1 times"), (["a b"] * 4, "has 8 words")):
+        short = chain(tmp_path / "store")
+        short.text = tasks.Text(Dataset.from_dict({"text": lines}), "mine", "short")
+        with pytest.raises(InputError, match=f"The text mine {sentence}.*takes 16 words"):
+            short.check_room()
     assert not (tmp_path / "store").exists(), "nothing was built"
 
 

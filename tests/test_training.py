@@ -66,6 +66,30 @@ def test_buckets_depend_on_seed_and_epoch_alone(seed: int, epoch: int, noise: in
     assert order(seed + 1, epoch) != before
 
 
+def test_the_order_of_rows_begins_where_it_is_told_to(tmp_path: Path) -> None:
+    """Two stages of less than one pass each read other rows, and a second pass has the order of the second epoch."""
+    seen: dict[str, list] = {}
+
+    def loss(model: nn.Module, batch: dict) -> tuple[torch.Tensor, dict]:
+        seen[now].append(batch["input_ids"].tolist())
+        return task_loss(model, batch)
+
+    training = Training(epochs=1, learning_rate=1e-3, batch_size=8)
+    for now, first, steps in (("both", 0, 20), ("second", 1, 10), ("again", 0, 10)):
+        seen[now] = []
+        fit(
+            tiny.classifier(),
+            tiny.tokens(80),
+            loss=loss,
+            training=training,
+            folder=tmp_path / now,
+            max_steps=steps,
+            first_epoch=first,
+        )
+    assert seen["both"] == seen["again"] + seen["second"]
+    assert seen["again"] != seen["second"]
+
+
 def test_buckets_hold_rows_of_similar_length() -> None:
     lengths = np.random.default_rng(0).integers(1, 60, 1000)
     padded = sum(max(lengths[batch]) * len(batch) for batch in LengthBuckets(lengths, 8, seed=0))

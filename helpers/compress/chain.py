@@ -16,7 +16,7 @@ from helpers.artifacts import Bound, Node, node
 from helpers.compress import distillation, pruning
 from helpers.compress.augmentation import Augmentation, augment, find_candidates
 from helpers.compress.beginnings import Beginnings
-from helpers.compress.checks import check_room
+from helpers.compress.checks import check_room, check_text
 from helpers.compress.losses import PARTS, LossOptions
 from helpers.compress.steps import Step, apply, bring, predict
 from helpers.environment import device, precision
@@ -234,8 +234,10 @@ class Chain(Beginnings):
         return scores.score(task, predicted, self.data.labels(split))
 
     def check_room(self) -> None:
-        """Raise `RunError` or `InputError` if what is to be stored or timed has no room or too few rows."""
+        """Raise `RunError` or `InputError` for too little room, too few rows, or a text that is too short."""
         check_room(self.recipe, self.sources, self.data, self.store.folder)
+        if self.recipe.text is not None:
+            check_text(self.text, piece_length=self.recipe.piece_length)
 
     def check_teacher(self) -> None:
         """Stop with `RunError` if the teacher does not beat its floor on held-out rows by two standard errors."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,10 +10,11 @@ from transformers import BertConfig
 
 from helpers import hub, models, tasks
 from helpers.compress import ladder, teacher_outputs
+from helpers.compress.word_vectors import LEAST
 from helpers.environment import InputError
-from helpers.profiles import Recipe
+from helpers.profiles import ABLATIONS, Recipe, ablations_for
 
-__all__ = ["check_parts", "check_room"]
+__all__ = ["check_parts", "check_room", "check_text"]
 
 
 def check_parts(recipe: Recipe, sources: Mapping[str, hub.Source]) -> None:
@@ -25,7 +27,9 @@ def check_parts(recipe: Recipe, sources: Mapping[str, hub.Source]) -> None:
     _check_text(recipe, sources)
     teacher = _config(sources, ("teacher", "language_model"), recipe.language_model_shape)
     student = _config(sources, ("student",), recipe.student_shape)
-    models.layer_map(student.num_hidden_layers, teacher.num_hidden_layers, recipe.layer_map)
+    changes = [ABLATIONS[name] for name in ablations_for(recipe)]
+    for kind in [recipe.layer_map, *(change["layer_map"] for change in changes if "layer_map" in change)]:
+        models.layer_map(student.num_hidden_layers, teacher.num_hidden_layers, kind)
     _check_student(recipe, teacher, student, made_here="student" not in sources)
     longest = teacher.max_position_embeddings
     if "student" in sources:
@@ -72,11 +76,32 @@ def check_room(recipe: Recipe, sources: Mapping[str, hub.Source], data: tasks.Ta
         )
 
 
+def check_text(text: tasks.Text, *, piece_length: int) -> None:
+    """Check that a text has enough words for one piece, and one that is frequent enough to get a vector.
+
+    Raises `InputError`. Of a text that is long enough only the first lines are read.
+    """
+    seen: Counter[str] = Counter()
+    for line in text.rows["text"]:
+        seen.update(line.lower().split())
+        if seen.total() >= piece_length and max(seen.values(), default=0) >= LEAST:
+            return
+    raise InputError(
+        f"The text {text.source} has {seen.total()} words, the most frequent {max(seen.values(), default=0)} times; to "
+        f"learn from it takes {piece_length} words, as many as a piece has tokens, and one that occurs {LEAST} times."
+    )
+
+
 def _check_student(recipe: Recipe, teacher: BertConfig, student: BertConfig, *, made_here: bool) -> None:
     if student.num_attention_heads != teacher.num_attention_heads:
         raise InputError(
             f"The student has {student.num_attention_heads} attention heads, the teacher "
             f"{teacher.num_attention_heads}; attention is compared head by head, so make them equal."
+        )
+    if student.hidden_size > teacher.hidden_size:
+        raise InputError(
+            f"The student is {student.hidden_size} wide, the teacher {teacher.hidden_size}; a student is no wider than "
+            "its teacher: make hidden_size in student_shape smaller."
         )
     if made_here and "max_position_embeddings" in recipe.student_shape:
         raise InputError("student_shape takes max_position_embeddings from the language model; leave it out.")
@@ -87,17 +112,11 @@ def _check_student(recipe: Recipe, teacher: BertConfig, student: BertConfig, *, 
             f"A student with {student.intermediate_size} feed-forward neurons cannot start from layers with "
             f"{teacher.intermediate_size}; make intermediate_size smaller, or take student_start embeddings."
         )
-    if starts & {"embeddings", "projected"}:
-        if student.hidden_size > teacher.hidden_size:
-            raise InputError(
-                f"A student of width {student.hidden_size} cannot start from embeddings of width "
-                f"{teacher.hidden_size}; take student_start random."
-            )
-        if student.type_vocab_size != teacher.type_vocab_size:
-            raise InputError(
-                f"student_shape has type_vocab_size {student.type_vocab_size}, the embeddings to start from have "
-                f"{teacher.type_vocab_size}; leave it out."
-            )
+    if starts & {"embeddings", "projected"} and student.type_vocab_size != teacher.type_vocab_size:
+        raise InputError(
+            f"student_shape has type_vocab_size {student.type_vocab_size}, the embeddings to start from have "
+            f"{teacher.type_vocab_size}; leave it out."
+        )
 
 
 def _check_text(recipe: Recipe, sources: Mapping[str, hub.Source]) -> None:

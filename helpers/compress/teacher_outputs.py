@@ -8,6 +8,7 @@ keeps in memory what fits.
 from __future__ import annotations
 
 import copy
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -102,6 +103,14 @@ class TeacherOutputs:
             scores[place, :, :, :tokens, :tokens] = part
         return {"teacher_hidden": torch.from_numpy(hidden), "teacher_scores": torch.from_numpy(scores)}
 
+    def _reserve(self, name: str) -> None:
+        """Make a file and set its room on the disk aside: a map that then finds none would kill the process."""
+        size = 2 * max(1, int(self.starts[name][-1]))
+        with open(self.folder / name, "wb") as file:
+            file.truncate(size)
+            if hasattr(os, "posix_fallocate"):  # not on every system
+                os.posix_fallocate(file.fileno(), 0, size)
+
     def _open(self, name: str, mode: str) -> np.memmap:
         return np.memmap(self.folder / name, np.float16, mode, shape=(max(1, int(self.starts[name][-1])),))
 
@@ -111,7 +120,9 @@ class TeacherOutputs:
 
     @torch.inference_mode()
     def _compute(self, teacher: nn.Module, rows: Sequence[Mapping[str, list[int]]], precision: str) -> None:
-        self.files = {name: self._open(name, "w+") for name in self.starts}
+        for name in self.starts:
+            self._reserve(name)
+        self.files = {name: self._open(name, "r+") for name in self.starts}
         where = device()
         teacher = models.expose_scores(teacher).to(where).eval()
         if precision == "bf16":  # otherwise each batch would round all the weights again

@@ -18,9 +18,10 @@ from helpers import tasks
 from helpers.artifacts import step
 from helpers.environment import InputError
 
-__all__ = ["VECTORS", "WordVectors", "main", "make_vectors", "train_vectors"]
+__all__ = ["LEAST", "VECTORS", "WordVectors", "main", "make_vectors", "train_vectors"]
 
 VECTORS = "vectors.txt"  # in the folder of those that are made here
+LEAST = 5  # a word that occurs less often gets no vector
 
 
 class WordVectors:
@@ -83,7 +84,9 @@ def _check(path: Path) -> None:
         raise InputError(f"{path} holds no word vectors; give a file in GloVe's text format.")
 
 
-def train_vectors(lines: Iterable[str], path: Path, *, dimension: int = 100, epochs: int = 5, least: int = 5) -> None:
+def train_vectors(
+    lines: Iterable[str], path: Path, *, dimension: int = 100, epochs: int = 5, least: int = LEAST
+) -> None:
     """Train word vectors on a text (skip-gram, Mikolov et al. 2013) and write them in GloVe's format.
 
     Words are lower-case runs of letters that occur `least` times or more. One thread and a fixed seed: the same text

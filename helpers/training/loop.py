@@ -100,7 +100,7 @@ def fit(
     total = max_steps or steps_per_epoch * training.epochs
     logged_every = max(1, total // 20)
     # a checkpoint right after an entry of the curve: a resumed run then has the same curve, too
-    saved_every = logged_every * math.ceil(max(50, total // 6) / logged_every)
+    saved_every = logged_every * math.ceil(max(50, total // 20) / logged_every)
     checkpoints = folder / CHECKPOINTS
     quiet()
     arguments = TrainingArguments(
