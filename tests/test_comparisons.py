@@ -12,6 +12,7 @@ from helpers import figures, labels, profiles, records, report
 from helpers.environment import InputError
 from helpers.labels import ARMS
 from helpers.report import cells
+from helpers.report.comparisons import FLOOR
 from helpers.report.numbers import headline
 
 
@@ -34,17 +35,60 @@ def test_every_ablation_has_a_name() -> None:
 
 def test_a_comparison_has_the_reference_first_and_what_was_measured(some: list[dict]) -> None:
     starts = report.comparison_table(some, "starts")
-    assert list(starts.index) == [ARMS[arm] for arm in ("student", "start_random", "start_general")]
+    assert list(starts.index) == [*(ARMS[arm] for arm in ("student", "start_random", "start_general")), FLOOR]
     assert len(starts.columns) == 2 * 5, "a score and a difference for each task"
     ablations = report.comparison_table(some, "ablations")
     assert list(ablations.columns) == ["SST-2", "SST-2: difference"], "only tasks that have it"
-    assert list(ablations.index) == [ARMS["student"], ARMS["ablation_no_hidden"], ARMS["ablation_authors_code"]]
+    assert list(ablations.index) == [
+        *(ARMS[a] for a in ("student", "ablation_no_hidden", "ablation_authors_code")),
+        FLOOR,
+    ]
     assert ablations.loc[ARMS["student"], "SST-2: difference"] == "—"
     cell = ablations.loc[ARMS["ablation_no_hidden"], "SST-2: difference"]
     found = [r for r in some if (r["notebook"], r["task"]) == ("01_distillation", "sst2")]
     values = [a["versus"]["difference"] for r in found for a in r["arms"] if a["arm"] == "ablation_no_hidden"]
     assert cell.startswith(f"{cells.signed(sum(values) / 3)} ["), cell
     assert "(3 seeds)" in ablations.loc[ARMS["ablation_no_hidden"], "SST-2"]
+
+
+def test_a_reference_at_its_floor_is_named(some: list[dict]) -> None:
+    """Students that all give one answer are no finding about what was changed."""
+    table = report.comparison_table(some, "starts")
+    rte = [record for record in some if record["task"] == "rte"]
+    assert table.loc[FLOOR, "RTE"] == f"{rte[0]['floor']:.3f}" and table.loc[FLOOR, "RTE: difference"] == "—"
+    said = "differences say little about what was changed"
+    assert said not in report.render_tables(some)["starts.md"]
+    for record in rte:
+        for arm in record["arms"]:
+            if arm["arm"] == "student" and arm["scores"]:
+                arm["scores"]["accuracy"]["value"] = record["floor"]
+    assert "RTE: the first row's interval reaches down to the floor, " in report.render_tables(some)["starts.md"]
+
+
+def test_what_seeds_share_and_what_was_read_is_said(some: list[dict]) -> None:
+    once = "is made once for all seeds"
+    for record in some:
+        record["text"] = None
+    assert once not in report.render_tables(some)["starts.md"]
+    for record in some:
+        record["text"] = {"source": "books", "lines": 1200, "fingerprint": "f00", "revision": None}
+        record["data"] |= {"source": "folder", "name": "glue"}
+        if record["task"] == "rte":
+            record["data"]["note"] = "the teacher was first trained on 9 inference pairs (pairs, fingerprint 1)"
+            record["parameters"]["nli"] = "pairs"
+    starts = report.render_tables(some)["starts.md"]
+    assert once in starts and "Text: books, 1,200 lines, fingerprint f00." in starts
+    assert f"RTE {some[0]['data']['fingerprint']}" in starts
+    assert "Scores are shown with the half-width of a 95 % t interval over seeds." in starts
+    assert "PROFILE=mini DATA=glue NLI=pairs TEXT=books TASKS=" in starts, "a text from elsewhere makes others"
+    assert once not in report.render_tables([r for r in some if r["seed"] == 0])["starts.md"], "one seed"
+
+
+def test_each_task_is_said_to_have_its_own_seeds(some: list[dict]) -> None:
+    fewer = [record for record in some if record["task"] != "rte" or record["seed"] == 0]
+    starts = report.render_tables(fewer)["starts.md"]
+    assert "RTE seed 0" in starts and "CoLA, STS-B, QNLI and SST-2 3 seeds (0, 1, 2)" in starts
+    assert "TASKS=cola,stsb,qnli,sst2 SEEDS=0,1,2` and `make study PROFILE=mini TASKS=rte SEEDS=0`" in starts
 
 
 def test_a_task_without_an_arm_has_a_dash(some: list[dict]) -> None:
@@ -92,7 +136,8 @@ def test_tables_are_written_where_there_is_something(some: list[dict]) -> None:
     assert "6 and 47 steps (more where they are short) of 32 rows, teacher" in every["ladder.md"]
     assert "Teachers in use start from: CoLA given (2 of 3) and random (1 of 3); " in every["teachers.md"]
     assert "Made by `make study PROFILE=mini TASKS=cola,rte SEEDS=0,1,2 NOTEBOOKS=02`." in every["augmentation.md"]
-    assert list(report.comparison_table(some, "teachers").index) == [ARMS["teacher_given"], ARMS["teacher_random"]]
+    teachers = list(report.comparison_table(some, "teachers").index)
+    assert teachers == [ARMS["teacher_given"], ARMS["teacher_random"], FLOOR]
     assert "All took the same number of steps." in every["augmentation.md"]
     for record in some:
         record["parameters"]["augmentation_steps"] = 3

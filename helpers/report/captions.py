@@ -14,7 +14,8 @@ __all__ = ["figure1_alt", "figure1_caption", "footer", "is_generated", "provenan
 GENERATED = "Scores are about the generated tasks, not about GLUE."
 _HOW_TO_READ = {
     "table1": "MB = 10^6 bytes of a file that loads back into the model with the same logits; the state dict "
-    "beside it is the report's way of measuring. The shapes have random weights and therefore no score.",
+    "beside it is the report's way of measuring. The shapes have random weights and therefore no score. Matthews: "
+    "correlation of answers and labels, 0 for chance; Pearson, Spearman: correlation of scores, and of their ranks.",
     "table2": "Seconds for the whole validation set in batches of 32 at their true lengths, each batch timed once "
     "or more and summed, median over seeds; in brackets "
     "how many times faster than BERT-base's shape in the same run (in the report's rows: "

@@ -13,7 +13,7 @@ from helpers.report import cells, summary
 from helpers.report.cells import DASH
 from helpers.report.summary import Records
 
-__all__ = ["COMPARISONS", "FACTORS", "at_floor", "comparison_table", "ladder_table", "ladders"]
+__all__ = ["COMPARISONS", "FACTORS", "FLOOR", "at_floor", "comparison_table", "ladder_table", "ladders"]
 
 # table: (the row that the others are compared with, the others)
 COMPARISONS: Mapping[str, tuple[str, Sequence[str]]] = {
@@ -22,6 +22,7 @@ COMPARISONS: Mapping[str, tuple[str, Sequence[str]]] = {
     "ablations": ("student", tuple(f"ablation_{name}" for name in ABLATIONS)),
     "augmentation": ("student", ("longer", "augmented", "augmented_gold")),
 }
+FLOOR = "majority or mean predictor"  # the last row
 FACTORS = ("first_epoch", "ten_epochs")
 
 
@@ -45,9 +46,7 @@ def comparison_table(records: Records, name: str) -> pd.DataFrame:
             row[task_label(task)] = cells.plain(summary.score(records, task, arm, metric))
             row[f"{task_label(task)}: difference"] = cells.change(records, task, arm) if compared else DASH
     floors = {task: summary.floor(records, task) for task in tasks}
-    rows["majority or mean predictor"] = {
-        task_label(task): DASH if value is None else f"{value:.3f}" for task, value in floors.items()
-    }
+    rows[FLOOR] = {task_label(task): DASH if value is None else f"{value:.3f}" for task, value in floors.items()}
     return pd.DataFrame.from_dict(rows, orient="index").fillna(DASH).rename_axis("System")
 
 
