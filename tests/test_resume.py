@@ -11,10 +11,11 @@ import processes
 import pytest
 import tiny
 from datasets import Dataset
+from transformers import BertForMaskedLM
 
 from helpers import models, tasks
 from helpers.artifacts.store import CHECKPOINTS
-from helpers.compress import distillation
+from helpers.compress import distilbert, distillation
 from helpers.training import Training, loop, pretraining, read_curve
 
 STEPS = 70
@@ -43,6 +44,18 @@ def stage(folder: Path, inputs: Path, *, name: str, kill_at_step: int = 0) -> No
         distillation.distil_on_text(
             folder, language_model=inputs / "teacher", start="embeddings", shape=SHAPE, **on_text
         )
+    elif name == "DistilBERT's distillation":
+        distilbert.distil_masked_words(
+            folder,
+            language_model=inputs / "language model",
+            layers=[2],
+            start="layers",
+            weights={"soft": 5.0, "masked": 2.0, "cosine": 1.0},
+            temperature=2.0,
+            masked_share=0.25,
+            everywhere=False,
+            **on_text,
+        )
     elif name == "more pretraining":
         pretraining.continue_pretraining(folder, start=inputs / "teacher", masked_share=0.25, **on_text)
     else:
@@ -65,13 +78,21 @@ def stage(folder: Path, inputs: Path, *, name: str, kill_at_step: int = 0) -> No
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
     tiny.saved(folder / "teacher", tiny.classifier(layers=2, spread=6, dropout=0.2))
+    tiny.saved(folder / "language model", BertForMaskedLM(tiny.config(layers=2, dropout=0.2)))
     tiny.saved(folder / "student", tiny.classifier(layers=1, width=8, seed=1, dropout=0.2))
     return folder
 
 
 @pytest.mark.xdist_group("killed")
 @pytest.mark.parametrize(
-    "name", ["general distillation", "more pretraining", "stored outputs", "stored outputs in bf16"]
+    "name",
+    [
+        "general distillation",
+        "more pretraining",
+        "DistilBERT's distillation",
+        "stored outputs",
+        "stored outputs in bf16",
+    ],
 )
 def test_a_killed_stage_ends_where_an_uninterrupted_one_ends(tmp_path: Path, inputs: Path, name: str) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"

@@ -78,9 +78,12 @@ ALL = {
     "recover",
     "bring",
     "predict",
+    "distil_masked_words",
+    "fine_tune_beside",
 } | DISTILLED
 DRAWN = {"augment", "make_vectors"}  # make no tensors
-TRAINED = {"pretrain", "continue_pretraining", "fine_tune", "recover"} | DISTILLED
+BESIDE = {"distil_masked_words", "fine_tune_beside"}
+TRAINED = {"pretrain", "continue_pretraining", "fine_tune", "recover"} | DISTILLED | BESIDE
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +93,7 @@ def unchanged() -> dict[str, dict]:
 
 def test_the_source_shows_every_step() -> None:
     from helpers.artifacts import STEPS
-    from helpers.compress import augmentation, chain  # noqa: F401 - declare the steps, theirs and those below
+    from helpers.compress import augmentation, chain, distilbert  # noqa: F401 - declare the steps, theirs and those below
 
     declared = {name: step.version for name, step in STEPS.items() if step.__module__.startswith("helpers.")}
     assert {name: step.version for name, step in step_code.steps(ROOT).items()} == declared

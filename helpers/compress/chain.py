@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -35,9 +35,9 @@ class Chain(Beginnings):
     student > prune, int8.
     """
 
-    def changed(self, **changes: Any) -> Chain:
+    def changed(self, **changes: Any) -> Self:
         """Return the chain of a recipe that differs in some values, over the same rows and in the same store."""
-        other = Chain(dataclasses.replace(self.recipe, **changes), store=self.store)
+        other = type(self)(dataclasses.replace(self.recipe, **changes), store=self.store)
         self.data  # noqa: B018 - read once, for both
         for name, fields in READ_FROM.items():
             if name in self.__dict__ and not changes.keys() & set(fields):
@@ -96,8 +96,12 @@ class Chain(Beginnings):
     @functools.cached_property
     def control(self) -> Node:
         """The student's shape and start, trained on the labels for as many steps: what distillation must beat."""
-        rate = self.recipe.control_learning_rate or self.recipe.prediction_learning_rate
-        return self._fine_tuned(self.start, self.data, self.control_epochs, rate)
+        return self._fine_tuned(self.start, self.data, self.control_epochs, self.label_rate)
+
+    @property
+    def label_rate(self) -> float:
+        """The learning rate of students that learn from the labels."""
+        return self.recipe.control_learning_rate or self.recipe.prediction_learning_rate
 
     @functools.cached_property
     def intermediate(self) -> Node:

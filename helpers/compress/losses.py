@@ -18,6 +18,7 @@ __all__ = [
     "LossOptions",
     "PARTS",
     "PredictionLoss",
+    "Teacher",
     "attention_loss",
     "hidden_loss",
     "prediction_loss",
@@ -91,7 +92,7 @@ def prediction_loss(
     return loss / student.shape[-1] if options.mean_over_classes else loss
 
 
-class _Teacher:
+class Teacher:
     """A frozen teacher, kept out of the student's parameters and checkpoints."""
 
     def __init__(self, model: nn.Module, *, dropout: bool = False) -> None:
@@ -121,7 +122,7 @@ class IntermediateLoss(nn.Module):
         super().__init__()
         self.options = options or LossOptions()
         self.student = models.expose_scores(student)
-        self.teacher = _Teacher(models.expose_scores(teacher), dropout=self.options.teacher_dropout)
+        self.teacher = Teacher(models.expose_scores(teacher), dropout=self.options.teacher_dropout)
         self.layers = list(layers)
         set_seed(seed)
         narrow, wide = student.config.hidden_size, teacher.config.hidden_size
@@ -165,7 +166,7 @@ class PredictionLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.options, self.temperature = options or LossOptions(), temperature
-        self.student, self.teacher = student, _Teacher(teacher, dropout=self.options.teacher_dropout)
+        self.student, self.teacher = student, Teacher(teacher, dropout=self.options.teacher_dropout)
 
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
         """Return the loss under `prediction`."""

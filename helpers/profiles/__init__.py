@@ -1,12 +1,13 @@
 """Profiles: the values of all parameters, per task, from a file to the recipe of one run."""
 
-from helpers.profiles.ablations import ABLATIONS, COMPARED_WITH, ablations_for
+from helpers.profiles.ablations import ABLATIONS, COMPARED_WITH, DISTILBERT, ablations_for
 from helpers.profiles.files import ROOT, departs, differences, load, names, settings
 from helpers.profiles.recipe import FIELDS, LOSSES, MOST_LADDER_STEPS, SETTINGS, STARTS, Recipe
 
 __all__ = [
     "ABLATIONS",
     "COMPARED_WITH",
+    "DISTILBERT",
     "FIELDS",
     "LOSSES",
     "MOST_LADDER_STEPS",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from helpers.profiles.recipe import LOSSES, Recipe
+from helpers.profiles.recipe import DISTILBERT_WEIGHTS, LOSSES, Recipe
 
-__all__ = ["ABLATIONS", "COMPARED_WITH", "ablations_for"]
+__all__ = ["ABLATIONS", "COMPARED_WITH", "DISTILBERT", "ablations_for"]
 
 AUTHORS_CODE = ("shared_projection", "padding_counts", "mean_over_classes", "gold_scores", "teacher_dropout")
 
@@ -23,6 +23,15 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "gold_scores": {"gold_scores": True},
     "teacher_dropout": {"teacher_dropout": True},
     "authors_code": dict.fromkeys(AUTHORS_CODE, True),
+}
+# of DistilBERT: each part of its loss left out; then weights that owe the teacher nothing, and no distillation on text
+DISTILBERT: Mapping[str, Mapping[str, Any]] = {
+    **{
+        f"no_{part}": {"distilbert_weights": {name: w for name, w in DISTILBERT_WEIGHTS.items() if name != part}}
+        for part in DISTILBERT_WEIGHTS
+    },
+    "random": {"distilbert_start": "random"},
+    "no_text": {"distilbert_steps": 0},
 }
 # of two changes that are one step apart the second shows what that step does
 COMPARED_WITH = {"temperature_4_squared": "temperature_4"}

@@ -8,8 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from helpers.environment import InputError
-from helpers.profiles.ablations import ABLATIONS
-from helpers.profiles.recipe import BLOCKS, LOSSES, MOST_LADDER_STEPS, STARTS, TEACHER_STARTS, Recipe
+from helpers.profiles.ablations import ABLATIONS, DISTILBERT
+from helpers.profiles.recipe import (
+    BLOCKS,
+    DISTILBERT_WEIGHTS,
+    LOSSES,
+    MOST_LADDER_STEPS,
+    STARTS,
+    TEACHER_STARTS,
+    Recipe,
+)
 
 __all__ = ["SHAPE", "check_ranges", "check_types"]
 
@@ -28,14 +36,16 @@ LISTS = {
     "compared_starts": STARTS,
     "teacher_starts": TEACHER_STARTS,
     "ablations": tuple(ABLATIONS),
+    "distilbert_ablations": tuple(DISTILBERT),
 }
 CHOICES = {
     "precision": ("auto", "bf16", "float32"),
     "general_start": ("random", "embeddings", "projected"),
     "teacher_outputs": ("off", "logits", "all"),
     "augmented": ("off", "teacher", "gold"),
+    "distilbert_start": ("layers", "random"),
 }
-SHARES = ("pretraining_masked_share", "warmup_fraction", "augmentation_probability")
+SHARES = ("pretraining_masked_share", "warmup_fraction", "augmentation_probability", "distilbert_share")
 SHAPE = (
     "hidden_size",
     "num_hidden_layers",
@@ -83,8 +93,14 @@ def check_ranges(recipe: Recipe) -> None:
             raise InputError(f"{name} is empty; name one at least.")
     if recipe.ladder_steps > MOST_LADDER_STEPS:
         raise InputError(f"ladder_steps may be {MOST_LADDER_STEPS} at the most, not {recipe.ladder_steps}.")
-    if recipe.temperature <= 0:
-        raise InputError(f"temperature must be above 0, not {recipe.temperature}.")
+    for name in ("temperature", "distilbert_temperature"):
+        if getattr(recipe, name) <= 0:
+            raise InputError(f"{name} must be above 0, not {getattr(recipe, name)}.")
+    weights = recipe.distilbert_weights
+    known_only = weights.keys() <= DISTILBERT_WEIGHTS.keys()
+    if not known_only or not any(weights.values()) or min(weights.values()) < 0:
+        known = ", ".join(DISTILBERT_WEIGHTS)
+        raise InputError(f"distilbert_weights gives a factor above 0 to one or more of {known}, not {weights}.")
 
 
 def _check_list(name: str, values: Sequence[str], known: Sequence[str]) -> None:

@@ -6,12 +6,23 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import get_type_hints
 
-__all__ = ["BLOCKS", "FIELDS", "LOSSES", "MOST_LADDER_STEPS", "SETTINGS", "STARTS", "TEACHER_STARTS", "Recipe"]
+__all__ = [
+    "BLOCKS",
+    "DISTILBERT_WEIGHTS",
+    "FIELDS",
+    "LOSSES",
+    "MOST_LADDER_STEPS",
+    "SETTINGS",
+    "STARTS",
+    "TEACHER_STARTS",
+    "Recipe",
+]
 
 BLOCKS = ("batch1_true", "batch1_padded", "batch32_true", "batch32_padded")
 LOSSES = ("embedding", "hidden", "attention", "prediction")
 STARTS = ("random", "embeddings", "projected", "general")  # of a student that is made here
 TEACHER_STARTS = ("given", "continued", "random")
+DISTILBERT_WEIGHTS = {"soft": 5.0, "masked": 2.0, "cosine": 1.0}  # the authors'
 MOST_LADDER_STEPS = 47  # at fifty, training would write a checkpoint among the timed steps
 
 
@@ -82,6 +93,17 @@ class Recipe:
     augmentation_steps: int = 1  # times the steps that the student takes on the rows as they are
     word_vectors: str | None = None  # a file in GloVe's text format; None: trained on the text
     word_vectors_size: int = 100  # of those trained here
+    # DistilBERT: the layers of the language model that its student takes (half: every second), its steps on text, its
+    # loss; then the teacher's share of the loss where fine-tuning has one
+    distilbert_layers: str | list[int] = "half"
+    distilbert_start: str = "layers"
+    distilbert_steps: int = 0
+    distilbert_learning_rate: float = 5.0e-4
+    distilbert_temperature: float = 2.0
+    distilbert_weights: dict[str, float] = field(default_factory=lambda: dict(DISTILBERT_WEIGHTS))
+    distilbert_everywhere: bool = True  # soft targets at all tokens, not at the masked ones alone
+    distilbert_share: float = 0.5
+    distilbert_ablations: list[str] = field(default_factory=list)  # of `ablations.DISTILBERT`
     # the same for every arm
     batch_size: int = 32
     max_length: int = 128

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -165,6 +166,12 @@ class _Trainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         # each weight once: the library refuses layers that have some in common
         super()._save(output_dir, state_dict or own_tensors(self.model))
+
+    def _issue_warnings_after_load(self, found: Any) -> None:
+        # so the second name of a shared weight is missing where training goes on; anything else must not be
+        wrong = [*found.unexpected_keys, *(set(found.missing_keys) & own_tensors(self.model).keys())]
+        if wrong:
+            raise RuntimeError(f"The checkpoint does not fit the model: {', '.join(sorted(wrong)[:3])}.")
 
     def log(self, logs: dict[str, float], *others: object) -> None:
         # the last entry has no loss but the mean over all steps: it tells of a step after the curve's last entry

@@ -14,9 +14,14 @@ from transformers import BertTokenizer
 from helpers.tasks import FIELDS
 from helpers.training.loop import Batch, Loss
 
-__all__ = ["IGNORED", "mask_tokens", "masked_language_loss", "masked_loss"]
+__all__ = ["IGNORED", "mask_tokens", "masked_language_loss", "masked_loss", "special_tokens"]
 
 IGNORED = -100
+
+
+def special_tokens(words: BertTokenizer) -> Tensor:
+    """Return the ids of the tokens that are never masked: padding, [CLS] and [SEP]."""
+    return torch.tensor([words.pad_token_id, words.cls_token_id, words.sep_token_id])
 
 
 def mask_tokens(
@@ -52,7 +57,7 @@ def masked_loss(
     more: Callable[[nn.Module, Tensor, Batch], dict[str, Tensor]] | None = None,
 ) -> Loss:
     """Return the loss for `fit` of a BERT with the head that fills masks; `more` adds parts, from the hidden states."""
-    never = torch.tensor([words.pad_token_id, words.cls_token_id, words.sep_token_id])
+    never = special_tokens(words)
 
     def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         where = batch["input_ids"].device
