@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import throwaway
 import yaml
+from datasets import Dataset
 from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as some
@@ -57,7 +58,8 @@ def test_unknown_names() -> None:
     assert "There is no notebook '1'" in refused(notebooks=["01", "1"])
     message = refused(parameters={"temprature": 2.0})
     assert message == (
-        "There is no parameter 'temprature' to set; the nearest known: temperature, temperature_squared."
+        "There is no parameter 'temprature' to set; the nearest known: "
+        "temperature, temperature_squared, distilbert_temperature."
     )
     message = refused(parameters={"xyz": 2.0})
     assert message.startswith("There is no parameter 'xyz' to set; known are data,")
@@ -89,7 +91,8 @@ def test_shapes_that_cannot_learn_from_each_other(tmp_path: Path) -> None:
     assert "layer_map [1] does not fit" in why(layer_map=[1])
     assert "The student has 2 attention heads, the teacher 4" in why(student_shape=student | {"num_attention_heads": 2})
     wide = student | {"hidden_size": 256}
-    assert "width 256 cannot start from embeddings of width 128" in why(student_shape=wide, student_start="embeddings")
+    for start in ("embeddings", "random"):
+        assert "The student is 256 wide, the teacher 128" in why(student_shape=wide, student_start=start)
     published.textattack(tmp_path / "teacher", task="sst2")
     published.tinybert(tmp_path / "tiny")
     both = {"teacher": str(tmp_path / "teacher"), "student_start": str(tmp_path / "tiny")}
@@ -236,7 +239,7 @@ def test_what_a_notebook_cannot_take_is_an_error(house: Path) -> None:
 
 def test_folders_are_given_as_the_notebooks_see_them(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published.glue(house / "elsewhere" / "glue", "sst2")
-    published.write(house / "elsewhere" / "text" / "train-0.parquet", {"text": ["A line.", "Another."]})
+    published.write(house / "elsewhere" / "text" / "train-0.parquet", {"text": ["A line.", "Another."] * 20})
     (house / "elsewhere" / "generated").mkdir()
     monkeypatch.chdir(house / "elsewhere")
     (job,) = plan(notebooks=["01"], inputs={"data": "glue", "text": None})
@@ -314,7 +317,7 @@ def test_profiles_on_real_data_are_planned_beside_a_notebook_that_augments(house
     published.tinybert(tmp_path / "tiny")
     published.masked(tmp_path / "bert")
     published.glue(tmp_path / "glue", "sst2")
-    published.write(tmp_path / "text" / "train-00000-of-00001.parquet", {"text": ["one line", "and another"]})
+    published.write(tmp_path / "text" / "train-00000-of-00001.parquet", {"text": ["one line", "and another"] * 20})
     inputs = {"data": str(tmp_path / "glue"), "nli": None}
     small = {"hidden_size": 6, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
     weights = (tmp_path / "lm" / "model.safetensors").read_bytes()
@@ -418,8 +421,8 @@ def test_changed_rows_make_other_runs(house: Path, monkeypatch: pytest.MonkeyPat
     published.write(house / "glue" / "sst2" / "train-00000-of-00001.parquet", made, published.features("sst2"))
     found += states(inputs=folder)
     assert len(set(found)) == 2
-    before = states()
-    monkeypatch.setattr(tasks, "load_text", lambda text, **_: tasks.Text(None, "generated", "other lines"))
+    before, lines = states(), Dataset.from_dict({"text": ["some words"] * 40})
+    monkeypatch.setattr(tasks, "load_text", lambda text, **_: tasks.Text(lines, "generated", "other lines"))
     assert states() != before, "the text of the language model counts too"
 
 

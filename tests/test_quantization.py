@@ -57,6 +57,12 @@ def test_quantize_by_hand(model: BertForSequenceClassification) -> None:
         assert torch.equal(layer.bias(), model.get_submodule(name).bias)
 
 
+def test_any_module_may_be_quantized() -> None:
+    """The notebook's example is no BERT and has no configuration."""
+    toy = nn.Sequential(nn.Linear(3, 1, bias=False))
+    assert len(quantized_layers(quantize(toy))) == 1
+
+
 def test_only_linear_layers_are_quantized(model: BertForSequenceClassification) -> None:
     quantized = quantize(model)
     assert sorted(quantized_layers(quantized)) == sorted(linears(model))

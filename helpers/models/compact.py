@@ -107,7 +107,9 @@ def share(model: nn.Module) -> nn.Module:
 
     Linear layers and LayerNorms are shared, not what holds them: the library counts on each layer being another object.
     """
-    sharing = (getattr(model.config, "compact", None) or {}).get("sharing", "none")
+    sharing = (getattr(getattr(model, "config", None), "compact", None) or {}).get("sharing", "none")
+    if sharing == "none":
+        return model
     first, *others = getattr(model, "bert", model).encoder.layer
     parts = [name for name, _ in first.named_modules() if name.endswith(LEAVES)]
     for name in parts:
