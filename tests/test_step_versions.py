@@ -80,6 +80,8 @@ ALL = {
     "predict",
     "distil_masked_words",
     "fine_tune_beside",
+    "remove",
+    "factorize",
 } | DISTILLED
 DRAWN = {"augment", "make_vectors"}  # make no tensors
 BESIDE = {"distil_masked_words", "fine_tune_beside"}
@@ -93,7 +95,7 @@ def unchanged() -> dict[str, dict]:
 
 def test_the_source_shows_every_step() -> None:
     from helpers.artifacts import STEPS
-    from helpers.compress import augmentation, chain, distilbert  # noqa: F401 - declare the steps, theirs and those below
+    from helpers.compress import augmentation, chain, distilbert, factorization, structured  # noqa: F401 - declare the steps, theirs and those below
 
     declared = {name: step.version for name, step in STEPS.items() if step.__module__.startswith("helpers.")}
     assert {name: step.version for name, step in step_code.steps(ROOT).items()} == declared
@@ -148,7 +150,12 @@ def test_what_cannot_change_a_result_changes_no_code(
         ("compress/pruning.py", "torch_prune.L1Unstructured", "torch_prune.RandomUnstructured", {"recover", "predict"}),
         ("training/pretraining.py", "UNRELATED_SHARE = 0.2", "UNRELATED_SHARE = 0.3", {"pretrain"}),
         # from module to module
-        ("training/fine_tuning.py", "nn.functional.mse_loss(", "nn.functional.l1_loss(", {"fine_tune", "recover"}),
+        (
+            "training/fine_tuning.py",
+            "nn.functional.mse_loss(",
+            "nn.functional.l1_loss(",
+            {"fine_tune", "recover", "remove"},
+        ),
         ("training/loop.py", "random.permutation(len(batches))", "range(len(batches))", TRAINED),
         ("models/attention.py", "weights = nn.functional.dropout(", "weights = 2 * nn.functional.dropout(", DISTILLED),
         ("models/checkpoints.py", "name.replace(", "name.strip().replace(", ALL - DRAWN - {"pretrain"}),
