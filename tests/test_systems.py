@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import published
 import pytest
 import tiny
 import torch
 
 from helpers import mini_glue, models, profiles, tasks
 from helpers.artifacts import Store
-from helpers.compress import distilbert
+from helpers.compress import distilbert, distillation
 from helpers.compress.systems import Systems
 from helpers.environment import InputError
 
@@ -106,3 +107,95 @@ def test_a_depth_that_does_not_halve_is_refused() -> None:
 def test_settings_out_of_range_are_a_sentence(change: dict[str, object], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         systems(**change)
+
+
+# ALBERT
+
+
+def test_albert_is_pretrained_from_scratch_where_the_language_model_is(tmp_path: Path) -> None:
+    one = systems(tmp_path, albert_steps=12, albert_embedding_size=4)
+    node = one.albert()
+    start = node.arguments["start"]
+    assert start.arguments["shape"] == one.recipe.language_model_shape | {
+        "compact": {"sharing": "all", "embedding_size": 4}
+    }
+    assert node.arguments["training"] == one.control.arguments["training"], "as many steps as other students"
+    made = one.load(node)
+    layers = made.bert.encoder.layer
+    assert layers[0].output.dense is layers[1].output.dense
+    assert made.bert.embeddings.word_embeddings.weight.shape[1] == 4
+    assert one.score(node).keys() == {"accuracy"}
+
+
+def test_others_of_its_shape_are_named_beside_it() -> None:
+    one = systems(albert_embedding_size=4)
+    shapes = [
+        one.albert_shape(),
+        one.albert_shape(embedding_size=8),
+        one.albert_shape(embedding_size=0),
+        one.albert_shape(sharing="ffn"),
+    ]
+    assert [shape["compact"] for shape in shapes] == [
+        {"sharing": "all", "embedding_size": 4},
+        {"sharing": "all", "embedding_size": 8},
+        {"sharing": "all"},
+        {"sharing": "ffn", "embedding_size": 4},
+    ]
+    assert len({one.albert(embedding_size=size).key for size in (0, 4, 8)}) == 3
+    named = systems(albert_shape=tiny.SHAPE | {"num_hidden_layers": 5}).albert_shape()
+    assert named["num_hidden_layers"] == 5
+
+
+def test_a_given_language_model_is_distilled_into_albert(tmp_path: Path) -> None:
+    published.minilm(tmp_path / "lm")
+    shape = {"hidden_size": 6, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    one = systems(
+        tmp_path / "store",
+        language_model=str(tmp_path / "lm"),
+        student_shape=shape,
+        albert_steps=8,
+        albert_embedding_size=4,
+        albert_sharing="all",
+        max_length=32,
+    )
+    node = one.albert()
+    source = models.read_config(tmp_path / "lm")
+    made = one.load(node)
+    assert made.config.num_hidden_layers == source.num_hidden_layers and made.config.hidden_size == source.hidden_size
+    assert made.config.compact == {"sharing": "all", "embedding_size": 4}
+    general = node.arguments["student"].arguments["student"].arguments["general"]
+    assert general.function is distillation.distil_on_text and general.arguments["steps"] == 8
+    assert node.arguments["teacher"].key == one.teacher.key
+    assert one.general.key != general.key
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"embedding_size": 17}, "embedding_size is 17; factorized embeddings are 1 to 16 wide"),
+        ({"sharing": "some"}, "not 'some'"),
+    ],
+)
+def test_an_albert_that_cannot_be_is_refused(change: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        systems().albert(**change)
+
+
+def test_projected_layers_do_not_fit_shared_ones(tmp_path: Path) -> None:
+    folder = tiny.saved(tmp_path / "lm", tiny.classifier(layers=2))
+    shape = tiny.SHAPE | {"compact": {"sharing": "all"}}
+    with pytest.raises(InputError, match="cannot start from projected ones"):
+        distillation.start_student(tmp_path, start="projected", language_model=folder, shape=shape, task="rte", seed=0)
+
+
+@pytest.mark.parametrize("size", [4, 16])
+def test_factorized_embeddings_start_from_principal_directions(tmp_path: Path, size: int) -> None:
+    folder = tiny.saved(tmp_path / "lm", tiny.classifier(layers=2, spread=3))
+    shape = tiny.SHAPE | {"compact": {"embedding_size": size}}
+    distillation.start_student(tmp_path, start="embeddings", language_model=folder, shape=shape, task="rte", seed=0)
+    ours, theirs = models.load(tmp_path).bert.embeddings, models.load(folder).bert.embeddings
+    words = ours.word_embeddings.weight @ ours.projection.weight.T
+    assert torch.equal(words[:, :size], ours.word_embeddings.weight) and not words[:, size:].any()
+    # the first directions hold as much of the table as any of their number can
+    kept = torch.linalg.svdvals(theirs.word_embeddings.weight)[:size].square().sum()
+    assert words.square().sum().item() == pytest.approx(kept.item(), rel=1e-4)

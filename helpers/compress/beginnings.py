@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,12 +93,12 @@ class Beginnings:
             )
         return self._pretrained(self.recipe.pretraining_steps)
 
-    def _pretrained(self, steps: int) -> Node:
+    def _pretrained(self, steps: int, *, shape: Mapping[str, Any] | None = None) -> Node:
         recipe = self.recipe
         return node(
             pretrain,
             text=self.text,
-            shape=recipe.language_model_shape,
+            shape=shape or recipe.language_model_shape,
             vocabulary_size=recipe.vocabulary_size,
             masked_share=recipe.pretraining_masked_share,
             steps=steps,

@@ -48,6 +48,8 @@ def _begin(
     if start in ("embeddings", "projected"):
         models.project_embeddings(student, source.tensors)
     if start == "projected":
+        if getattr(config, "compact", None):
+            raise InputError("Shared or smaller layers cannot start from projected ones; take embeddings.")
         layers = models.layer_map(config.num_hidden_layers, source.config.num_hidden_layers)
         models.project_layers(student, source.tensors, layers)
     if start not in ("random", "embeddings", "projected"):

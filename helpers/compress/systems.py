@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
+
+from transformers import BertConfig
 
 from helpers import models
 from helpers.artifacts import Node, node
@@ -13,8 +16,11 @@ from helpers.environment import InputError
 __all__ = ["Systems"]
 
 
+SHAPE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+
+
 class Systems(Chain):
-    """DistilBERT beside the models of a chain: the same teacher, rows, text and number of steps."""
+    """DistilBERT and ALBERT beside the models of a chain: the same teacher, rows, text and number of steps."""
 
     @functools.cached_property
     def depth(self) -> int:
@@ -23,6 +29,38 @@ class Systems(Chain):
         if source is not None:
             return models.read_config(source.folder).num_hidden_layers
         return int(self.recipe.language_model_shape["num_hidden_layers"])
+
+    def albert_shape(self, *, embedding_size: int | None = None, sharing: str | None = None) -> dict[str, Any]:
+        """Return ALBERT's shape, or one with other embeddings or another sharing.
+
+        Raises `InputError` for embeddings wider than the hidden states.
+        """
+        recipe = self.recipe
+        source = self.sources.get("language_model")
+        shape: dict[str, Any] = dict(recipe.albert_shape or recipe.language_model_shape)
+        if source is not None and not recipe.albert_shape:
+            given = models.read_config(source.folder)
+            shape = {name: getattr(given, name) for name in SHAPE}
+        size = recipe.albert_embedding_size if embedding_size is None else embedding_size
+        compact: dict[str, Any] = {"sharing": recipe.albert_sharing if sharing is None else sharing}
+        compact |= {"embedding_size": size} if size else {}
+        shape["compact"] = compact
+        models.check(BertConfig(**shape))
+        return shape
+
+    def albert(self, **changes: Any) -> Node:
+        """Name ALBERT, or one of another shape (`albert_shape`), on the task.
+
+        Where the language model is made here it is pretrained from scratch in the same way, then fine-tuned for as many
+        steps as other students take; else it copies the language model on text and the teacher on the task, as
+        TinyBERT's student does.
+        """
+        shape, recipe = self.albert_shape(**changes), self.recipe
+        if recipe.language_model == "built":
+            start = self._pretrained(recipe.albert_steps, shape=shape)
+            return self._fine_tuned(start, self.data, self.control_epochs, self.label_rate)
+        shape = {name: value for name, value in shape.items() if name != "max_position_embeddings"}
+        return self.changed(student_shape=shape, student_start="general", general_steps=recipe.albert_steps).student
 
     @functools.cached_property
     def distilbert_layers(self) -> list[int]:

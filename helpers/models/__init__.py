@@ -3,13 +3,14 @@
 from helpers.models.attention import expose_scores
 from helpers.models.building import SHAPES, classifier, encoder, language_model, load, masked_language_model, shaped
 from helpers.models.checkpoints import Checkpoint, read, read_config, save, tokenizer
-from helpers.models.compact import build, own_tensors, share
+from helpers.models.compact import build, check, own_tensors, share
 from helpers.models.students import layer_map, project_embeddings, project_layers
 
 __all__ = [
     "Checkpoint",
     "SHAPES",
     "build",
+    "check",
     "classifier",
     "encoder",
     "expose_scores",

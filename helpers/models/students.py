@@ -43,12 +43,15 @@ def project_embeddings(student: nn.Module, source: Mapping[str, Tensor]) -> floa
     """Start a student's embeddings from a wider model's, along the principal directions of its word embeddings.
 
     With W (V x H) the source's word embeddings and P (H x h) their first h right singular vectors, every embedding
-    table E becomes E P. Returns the share of W's energy (squared Frobenius norm) that the h directions keep, 0 to 1.
+    table E becomes E P. Factorized embeddings keep fewer directions, and their linear layer begins by passing them on.
+    Returns the share of W's energy (squared Frobenius norm) that the directions keep, 0 to 1.
     """
-    directions, kept = _directions(student, source)
-    for table in ("word_embeddings", "position_embeddings", "token_type_embeddings"):
-        full = source[f"bert.embeddings.{table}.weight"]
-        getattr(student.bert.embeddings, table).weight.copy_(full @ directions)
+    tables = student.bert.embeddings
+    directions, kept = _directions(tables.word_embeddings.embedding_dim, source)
+    for name in ("word_embeddings", "position_embeddings", "token_type_embeddings"):
+        getattr(tables, name).weight.copy_(source[f"bert.embeddings.{name}.weight"] @ directions)
+    if hasattr(tables, "projection"):
+        nn.init.eye_(tables.projection.weight)
     return kept
 
 
@@ -61,7 +64,7 @@ def project_layers(student: nn.Module, source: Mapping[str, Tensor], layers: Seq
     Of the feed-forward neurons those with the largest weights stay. LayerNorm mixes all directions, so its weights
     carry over only approximately, and so does the whole.
     """
-    directions, _ = _directions(student, source)
+    directions, _ = _directions(student.config.hidden_size, source)
     heads, size = student.config.num_attention_heads, student.config.hidden_size // student.config.num_attention_heads
     _project_norm(student.bert.embeddings.LayerNorm, source, "bert.embeddings.LayerNorm", directions)
     for layer, number in zip(student.bert.encoder.layer, layers, strict=True):
@@ -102,10 +105,9 @@ def project_layers(student: nn.Module, source: Mapping[str, Tensor], layers: Seq
             _project_norm(norm, source, f"{name}.{where}.LayerNorm", directions)
 
 
-def _directions(student: nn.Module, source: Mapping[str, Tensor]) -> tuple[Tensor, float]:
+def _directions(width: int, source: Mapping[str, Tensor]) -> tuple[Tensor, float]:
     """Return the first h principal directions (H, h) of the source's word embeddings and their share of the energy."""
     words = source["bert.embeddings.word_embeddings.weight"]
-    width = student.config.hidden_size
     if width > words.shape[1]:
         raise InputError(
             f"A student of width {width} cannot start from embeddings of width {words.shape[1]}; take random."

@@ -30,6 +30,7 @@ LEAST |= {
     "augmentation_candidates": 1,
     "piece_length": 3,
 }  # [CLS], a token, [SEP]
+SHARINGS = ("none", "all", "attention", "ffn")
 LISTS = {
     "latency_blocks": BLOCKS,
     "loss_parts": LOSSES,
@@ -37,6 +38,7 @@ LISTS = {
     "teacher_starts": TEACHER_STARTS,
     "ablations": tuple(ABLATIONS),
     "distilbert_ablations": tuple(DISTILBERT),
+    "albert_sharings": SHARINGS,
 }
 CHOICES = {
     "precision": ("auto", "bf16", "float32"),
@@ -44,6 +46,7 @@ CHOICES = {
     "teacher_outputs": ("off", "logits", "all"),
     "augmented": ("off", "teacher", "gold"),
     "distilbert_start": ("layers", "random"),
+    "albert_sharing": SHARINGS,
 }
 SHARES = ("pretraining_masked_share", "warmup_fraction", "augmentation_probability", "distilbert_share")
 SHAPE = (
@@ -78,7 +81,7 @@ def check_ranges(recipe: Recipe) -> None:
         least = LEAST.get(name, 0)
         if isinstance(value, int | float) and not (math.isfinite(value) and value >= least):
             raise InputError(f"{name} must be a number of at least {least}, not {value}.")
-    for name in ("language_model_shape", "student_shape"):
+    for name in ("language_model_shape", "student_shape", "albert_shape"):
         _check_shape(name, getattr(recipe, name))
     for name, known in LISTS.items():
         _check_list(name, getattr(recipe, name), known)

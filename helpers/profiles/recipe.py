@@ -104,6 +104,14 @@ class Recipe:
     distilbert_everywhere: bool = True  # soft targets at all tokens, not at the masked ones alone
     distilbert_share: float = 0.5
     distilbert_ablations: list[str] = field(default_factory=list)  # of `ablations.DISTILBERT`
+    # ALBERT: the language model's shape, or the one given here, with factorized embeddings and shared layers; others of
+    # both stand beside it. It is pretrained from scratch where the language model is, else distilled on text.
+    albert_shape: dict[str, float] = field(default_factory=dict)
+    albert_embedding_size: int = 0  # 0: not factorized
+    albert_sharing: str = "all"
+    albert_embedding_sizes: list[int] = field(default_factory=list)
+    albert_sharings: list[str] = field(default_factory=list)
+    albert_steps: int = 0
     # the same for every arm
     batch_size: int = 32
     max_length: int = 128
