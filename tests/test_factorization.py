@@ -102,7 +102,7 @@ def test_ranks_at_equal_bytes(model: BertForSequenceClassification) -> None:
 def test_it_is_stored_and_comes_back(model: BertForSequenceClassification, then: str, tmp_path: Path) -> None:
     whole = tiny.saved(tmp_path / "whole", model)
     (tmp_path / "low").mkdir()
-    factorize(tmp_path / "low", model=whole, ranks=ranks_for(model, embeddings=0.5, linear=0.5))
+    factorize(tmp_path / "low", model=whole, embeddings=0.5, linear=0.5)
     made = models.load(tmp_path / "low")
     with torch.no_grad():
         expected = low_rank(model, ranks_for(model, embeddings=0.5, linear=0.5))(**inputs()).logits

@@ -199,3 +199,25 @@ def test_factorized_embeddings_start_from_principal_directions(tmp_path: Path, s
     # the first directions hold as much of the table as any of their number can
     kept = torch.linalg.svdvals(theirs.word_embeddings.weight)[:size].square().sum()
     assert words.square().sum().item() == pytest.approx(kept.item(), rel=1e-4)
+
+
+# low ranks and smaller structures
+
+
+def test_a_smaller_teacher_learns_from_the_whole_one(tmp_path: Path) -> None:
+    one = systems(tmp_path)
+    small = one.structured(heads=0.5, neurons=0.5)
+    low = one.low_rank(embeddings=0.5, linear=0.5)
+    again = [one.recovered_by_teacher(model) for model in (small, low)]
+    for before, after in zip((small, low), again, strict=True):
+        assert before.arguments["model"] is one.teacher is after.arguments["teacher"]
+        assert after.arguments["training"].epochs == one.control_epochs
+        was, now = one.load(before), one.load(after)
+        assert now.config.compact == was.config.compact != {}
+        weights = [sum(p.numel() for p in each.parameters()) for each in (one.load(one.teacher), was, now)]
+        assert weights[0] > weights[1] == weights[2]
+        assert one.score(after).keys() == {"accuracy"}
+    assert sum(one.load(again[0]).config.compact["heads"]) == 2
+    # and goes on to int8
+    assert one.logits(again[0], ("int8",)).shape == (50, 2)
+    assert len(one.load(one.structured(layers=1)).bert.encoder.layer) == 1

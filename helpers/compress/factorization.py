@@ -105,6 +105,8 @@ def low_rank(model: nn.Module, ranks: Mapping[str, int]) -> BertForSequenceClass
 
 
 @step(version=1)
-def factorize(folder: Path, *, model: Path, ranks: Mapping[str, int]) -> None:
-    """Write a classifier whose named layers have low ranks."""
-    models.save(low_rank(models.load(model), ranks), models.tokenizer(model), folder)
+def factorize(folder: Path, *, model: Path, embeddings: float | None, linear: float | None) -> None:
+    """Write a classifier whose word embeddings, and whose encoder's matrices, keep a share of their weights."""
+    whole = models.load(model)
+    ranks = ranks_for(whole, embeddings=embeddings, linear=linear)
+    models.save(low_rank(whole, ranks), models.tokenizer(model), folder)

@@ -9,8 +9,9 @@ from transformers import BertConfig
 
 from helpers import models
 from helpers.artifacts import Node, node
-from helpers.compress import distilbert
+from helpers.compress import distilbert, factorization, structured
 from helpers.compress.chain import Chain
+from helpers.compress.losses import LossOptions
 from helpers.environment import InputError
 
 __all__ = ["Systems"]
@@ -20,7 +21,7 @@ SHAPE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediat
 
 
 class Systems(Chain):
-    """DistilBERT and ALBERT beside the models of a chain: the same teacher, rows, text and number of steps."""
+    """DistilBERT, ALBERT, low ranks and smaller structures beside a chain: the same teacher, rows, text and steps."""
 
     @functools.cached_property
     def depth(self) -> int:
@@ -61,6 +62,28 @@ class Systems(Chain):
             return self._fine_tuned(start, self.data, self.control_epochs, self.label_rate)
         shape = {name: value for name, value in shape.items() if name != "max_position_embeddings"}
         return self.changed(student_shape=shape, student_start="general", general_steps=recipe.albert_steps).student
+
+    def low_rank(self, *, embeddings: float | None = None, linear: float | None = None) -> Node:
+        """The teacher whose word embeddings, and whose encoder's matrices, keep a share of their weights, untrained."""
+        return node(factorization.factorize, model=self.teacher, embeddings=embeddings, linear=linear)
+
+    def structured(self, *, heads: float = 0.0, neurons: float = 0.0, layers: int = 0) -> Node:
+        """The teacher without the least important share of its heads and neurons, and some layers fewer, untrained."""
+        return node(
+            structured.remove,
+            model=self.teacher,
+            data=self.data,
+            max_length=self.recipe.max_length,
+            heads=heads,
+            neurons=neurons,
+            layers=layers,
+        )
+
+    def recovered_by_teacher(self, model: Node) -> Node:
+        """A smaller model after it has learned the teacher's answers, for as many steps as other students take."""
+        recipe = self.recipe
+        training = self.training(epochs=self.control_epochs, learning_rate=recipe.prediction_learning_rate)
+        return self._distilled(model, "prediction", training, LossOptions(), temperature=recipe.temperature)
 
     @functools.cached_property
     def distilbert_layers(self) -> list[int]:
