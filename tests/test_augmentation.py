@@ -15,17 +15,10 @@ from hypothesis import strategies as some
 from transformers import BertConfig, BertForMaskedLM, BertForPreTraining, BertTokenizer
 
 from helpers import models, tasks
-from helpers.compress import augmentation, word_vectors
-from helpers.compress.augmentation import (
-    Augmentation,
-    Word,
-    augment,
-    candidates,
-    fill_masks,
-    find_candidates,
-    variants,
-    words_of,
-)
+from helpers.compress import candidates as finding
+from helpers.compress import word_vectors
+from helpers.compress.augmentation import Augmentation, augment, variants
+from helpers.compress.candidates import Word, candidates, fill_masks, find_candidates, words_of
 from helpers.compress.word_vectors import WordVectors, train_vectors
 from helpers.environment import InputError, RunError
 
@@ -105,7 +98,7 @@ def test_no_part_of_a_contraction_is_replaced_or_takes_a_place(tmp_path: Path) -
     text = "John didn't sing Mary's river , won't walk , ca n't walk , she'll sing and don't red"
     _, found = words_of(text, words, max_length=60)
     assert {text[word.start : word.end] for word in found} == {"John", "Mary", "sing", "river", "walk", "red"}
-    may = augmentation.allowed(words).tolist()
+    may = finding.allowed(words).tolist()
     assert {w for w in CONTRACTIONS if may[words.convert_tokens_to_ids(w)]} == {"john", "mary"}
 
 
@@ -231,7 +224,7 @@ def language_model(tmp_path: Path, words: BertTokenizer) -> Path:
 def test_augment_draws_from_candidates_that_were_found_part_by_part(
     tmp_path: Path, language_model: Path, vectors: WordVectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(augmentation, "PART", 3)
+    monkeypatch.setattr(finding, "PART", 3)
     arguments = {"language_model": language_model, "vectors": vectors, "data": data(), "count": 3}
     arguments |= {"max_length": 20, "precision": "float32", "on": "cpu"}
     settings = Augmentation(variants=4, probability=0.5)
@@ -263,11 +256,11 @@ def test_augment_draws_from_candidates_that_were_found_part_by_part(
     (tmp_path / "again" / first).write_bytes((tmp_path / "found" / first).read_bytes())
     asked, ask = [], candidates
     monkeypatch.setattr(
-        augmentation, "candidates", lambda some, *given, **more: asked.append(len(some)) or ask(some, *given, **more)
+        finding, "candidates", lambda some, *given, **more: asked.append(len(some)) or ask(some, *given, **more)
     )
     find_candidates(tmp_path / "again", **arguments)
     assert asked == [3, 3, 1, 1], "two texts a row, rows 3 to 6"
-    both = [pyarrow.parquet.read_table(tmp_path / name / augmentation.CANDIDATES) for name in ("found", "again")]
+    both = [pyarrow.parquet.read_table(tmp_path / name / finding.CANDIDATES) for name in ("found", "again")]
     assert both[0].equals(both[1])
 
 

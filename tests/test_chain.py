@@ -14,7 +14,7 @@ import torch
 from datasets import Dataset
 from transformers import BertForSequenceClassification
 
-from helpers import hub, mini_glue, models, profiles, scores, tasks, training
+from helpers import hub, models, profiles, scores, tasks, training
 from helpers.artifacts import Store, node
 from helpers.compress import pruning, quantization
 from helpers.compress.chain import Chain
@@ -25,13 +25,7 @@ from helpers.labels import REPORT_AMOUNTS
 SMALL = tiny.RECIPE | {"pretraining_steps": 12, "pretraining_batch_size": 16, "intermediate_epochs": 2}
 
 
-@pytest.fixture(autouse=True)
-def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Generate few rows and lines, whatever is asked for."""
-    monkeypatch.setitem(mini_glue.ROWS, "train", 120)
-    monkeypatch.setitem(mini_glue.ROWS, "validation", 50)
-    corpus = tasks.Text(mini_glue.text(lines=200), "generated", "200 lines")
-    monkeypatch.setattr(tasks, "load_text", lambda text, **_: corpus)
+pytestmark = pytest.mark.usefixtures("few_rows")
 
 
 def chain(folder: Path | None = None, *, task: str = "sst2", seed: int = 0, **changes: object) -> Chain:

@@ -26,6 +26,7 @@ from helpers.compress import quantization
 from helpers.compress.pruning import prune
 from helpers.environment import InputError
 from helpers.models import compact
+from helpers.profiles import SHARINGS
 from helpers.training import Training, fit, task_loss
 
 SHAPES = {
@@ -92,7 +93,7 @@ def by_formula(shape: BertConfig) -> int:
 @settings(max_examples=60, deadline=None)
 @given(
     size=st.none() | st.integers(1, 16),
-    sharing=st.sampled_from(compact.SHARED),
+    sharing=st.sampled_from(SHARINGS),
     heads=st.none() | st.lists(st.integers(1, 4), min_size=3, max_size=3),
     neurons=st.none() | st.lists(st.integers(1, 32), min_size=3, max_size=3),
 )

@@ -10,7 +10,7 @@ import pytest
 import tiny
 import torch
 
-from helpers import mini_glue, models, profiles, tasks
+from helpers import models, profiles
 from helpers.artifacts import Store
 from helpers.compress import distilbert, distillation
 from helpers.compress.systems import Systems
@@ -19,13 +19,7 @@ from helpers.environment import InputError
 SMALL = tiny.RECIPE | {"pretraining_steps": 12, "pretraining_batch_size": 16, "distilbert_steps": 12}
 
 
-@pytest.fixture(autouse=True)
-def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Generate few rows and lines, whatever is asked for."""
-    monkeypatch.setitem(mini_glue.ROWS, "train", 120)
-    monkeypatch.setitem(mini_glue.ROWS, "validation", 50)
-    corpus = tasks.Text(mini_glue.text(lines=200), "generated", "200 lines")
-    monkeypatch.setattr(tasks, "load_text", lambda text, **_: corpus)
+pytestmark = pytest.mark.usefixtures("few_rows")
 
 
 def systems(folder: Path | None = None, *, task: str = "sst2", **changes: object) -> Systems:

@@ -7,18 +7,15 @@ import functools
 import math
 from typing import Any, Self
 
-import numpy as np
-import torch
-from torch import nn
-
-from helpers import models, scores, tasks
+from helpers import scores, tasks
 from helpers.artifacts import Bound, Node, node
 from helpers.compress import distillation, pruning
-from helpers.compress.augmentation import Augmentation, augment, find_candidates
-from helpers.compress.beginnings import Beginnings
+from helpers.compress.answers import Answers
+from helpers.compress.augmentation import Augmentation, augment
+from helpers.compress.candidates import find_candidates
 from helpers.compress.checks import check_room, check_text
 from helpers.compress.losses import PARTS, LossOptions
-from helpers.compress.steps import Step, apply, bring, predict
+from helpers.compress.steps import bring
 from helpers.environment import device, precision
 from helpers.labels import REPORT_AMOUNTS
 from helpers.training import Training, fine_tune
@@ -28,7 +25,7 @@ __all__ = ["Chain"]
 READ_FROM = {"data": ("data", "task"), "nli": ("nli", "nli_epochs"), "text": ("text",)}  # rows, and what decides them
 
 
-class Chain(Beginnings):
+class Chain(Answers):
     """The study's models for one recipe: a tree whose common beginnings are built once.
 
     language model > fine-tune (teacher); student start > control; student start > intermediate > prediction (student);
@@ -208,34 +205,6 @@ class Chain(Beginnings):
             training=training,
             max_length=recipe.max_length,
         )
-
-    def load(self, model: Node, *steps: Step) -> nn.Module:
-        """Build or find a model and apply quick steps to it."""
-        return apply(models.load(self.store.path(model)), steps)
-
-    def prediction(self, model: Node, *steps: Step, split: str = "validation") -> Node:
-        """Name the stored logits of a model on a split."""
-        on = f"cpu/{torch.backends.quantized.engine}" if ("int8",) in map(tuple, steps) else device().type
-        return node(
-            predict,
-            on=on,
-            model=model,
-            steps=list(steps),
-            data=self.data,
-            split=split,
-            max_length=self.recipe.max_length,
-        )
-
-    def logits(self, model: Node, *steps: Step, split: str = "validation") -> np.ndarray:
-        """Return logits (n, C), float32, from the store or computed now."""
-        path = self.store.path(self.prediction(model, *steps, split=split))
-        return np.load(path / "logits.npy", allow_pickle=False)
-
-    def score(self, model: Node, *steps: Step, split: str = "validation") -> dict[str, float]:
-        """Return the task's metrics of a model on a split."""
-        task = self.recipe.task
-        predicted = scores.predictions(task, self.logits(model, *steps, split=split))
-        return scores.score(task, predicted, self.data.labels(split))
 
     def check_room(self) -> None:
         """Raise `RunError` or `InputError` for too little room, too few rows, or a text that is too short."""

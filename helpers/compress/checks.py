@@ -14,7 +14,7 @@ from helpers.compress.word_vectors import LEAST
 from helpers.environment import InputError
 from helpers.profiles import ABLATIONS, Recipe, ablations_for
 
-__all__ = ["check_parts", "check_room", "check_text"]
+__all__ = ["check_parts", "check_room", "check_text", "config_of"]
 
 
 def check_parts(recipe: Recipe, sources: Mapping[str, hub.Source]) -> None:
@@ -25,8 +25,8 @@ def check_parts(recipe: Recipe, sources: Mapping[str, hub.Source]) -> None:
     where something is to be learned from it.
     """
     _check_text(recipe, sources)
-    teacher = _config(sources, ("teacher", "language_model"), recipe.language_model_shape)
-    student = _config(sources, ("student",), recipe.student_shape)
+    teacher = config_of(sources, ("teacher", "language_model"), recipe.language_model_shape)
+    student = config_of(sources, ("student",), recipe.student_shape)
     changes = [ABLATIONS[name] for name in ablations_for(recipe)]
     for kind in [recipe.layer_map, *(change["layer_map"] for change in changes if "layer_map" in change)]:
         models.layer_map(student.num_hidden_layers, teacher.num_hidden_layers, kind)
@@ -63,7 +63,7 @@ def check_room(recipe: Recipe, sources: Mapping[str, hub.Source], data: tasks.Ta
     shapes = {"set ladder_steps to 0": BertConfig(**models.SHAPES["bert-base"])} if recipe.ladder_steps else {}
     if recipe.teacher_outputs == "all":
         shapes["set teacher_outputs to logits"] = models.read_config(source.folder)
-    copied = _config(sources, ("student",), recipe.student_shape).num_hidden_layers
+    copied = config_of(sources, ("student",), recipe.student_shape).num_hidden_layers
     for instead, shape in shapes.items():
         teacher_outputs.check_room(
             lengths,
@@ -143,6 +143,7 @@ def _check_text(recipe: Recipe, sources: Mapping[str, hub.Source]) -> None:
         raise InputError(f"{needed[0].capitalize()} needs text; give text=... a folder, or 'generated'.")
 
 
-def _config(sources: Mapping[str, hub.Source], roles: Sequence[str], shape: Mapping[str, float]) -> BertConfig:
+def config_of(sources: Mapping[str, hub.Source], roles: Sequence[str], shape: Mapping[str, float]) -> BertConfig:
+    """Return the configuration of the published checkpoint in the first role that has one, else of this shape."""
     source = next((sources[role] for role in roles if role in sources), None)
     return models.read_config(source.folder) if source else BertConfig(**shape)

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer
 
-from helpers import environment, models, tasks
+from helpers import models, tasks
 from helpers.artifacts import step
 from helpers.compress.losses import Teacher
 from helpers.environment import InputError, set_seed
+from helpers.profiles import DISTILBERT_WEIGHTS
 from helpers.tasks import FIELDS
 from helpers.training import Training, fit, sum_of_parts, write_curve
-from helpers.training.masking import IGNORED, mask_tokens, special_tokens
+from helpers.training.masking import IGNORED, Masking, chosen_token_loss
+from helpers.training.pretraining import fit_on_text
 
 __all__ = [
     "PARTS",
@@ -29,7 +31,7 @@ __all__ = [
     "take_layers",
 ]
 
-PARTS = ("soft", "masked", "cosine")
+PARTS = tuple(DISTILBERT_WEIGHTS)
 
 
 def half(layers: int) -> list[int]:
@@ -86,19 +88,14 @@ class TripleLoss(nn.Module):
             raise InputError(f"DistilBERT's loss has one or more of the parts {', '.join(PARTS)}, not {dict(weights)}.")
         self.student, self.teacher = student, Teacher(teacher)
         self.weights, self.temperature, self.everywhere = dict(weights), temperature, everywhere
-        self.share, self.mask_id, self.vocabulary = masked_share, words.mask_token_id, len(words)
-        self.never = special_tokens(words)
+        self.masking = Masking(words, share=masked_share)
 
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
         """Return the weighted parts by name."""
-        never = torch.isin(batch["input_ids"], self.never.to(batch["input_ids"].device))
-        tokens, labels = mask_tokens(
-            batch["input_ids"], never, share=self.share, mask_id=self.mask_id, vocabulary_size=self.vocabulary
-        )
-        inputs, mask = {name: batch[name] for name in FIELDS} | {"input_ids": tokens}, batch["attention_mask"]
+        (inputs, labels), mask = self.masking(batch), batch["attention_mask"]
         hidden = self.student.bert(**inputs).last_hidden_state
         with torch.no_grad():
-            theirs = self.teacher.model.to(tokens.device).bert(**inputs).last_hidden_state
+            theirs = self.teacher.model.to(labels.device).bert(**inputs).last_hidden_state
         chosen, parts = labels != IGNORED, {}
         asked = mask.bool() if self.everywhere else chosen
         on = {part for part in PARTS if self.weights.get(part)}
@@ -110,8 +107,7 @@ class TripleLoss(nn.Module):
             parts["soft"] = soft_target_loss(logits, expected, temperature=self.temperature)
         if "masked" in on:
             logits = logits[chosen[asked]] if "soft" in on else logits
-            total = nn.functional.cross_entropy(logits, labels[chosen], reduction="sum")
-            parts["masked"] = total / chosen.sum().clamp(min=1)
+            parts["masked"] = chosen_token_loss(logits, labels[chosen])
         if "cosine" in on:
             parts["cosine"] = cosine_loss(hidden, theirs, mask)
         return {part: self.weights[part] * value for part, value in parts.items()}
@@ -157,8 +153,7 @@ def distil_masked_words(
     """Distil a language model into one of fewer layers on text, for `steps` batches of pieces of `length` tokens."""
     words, teacher = models.tokenizer(language_model), models.masked_language_model(language_model)
     student = take_layers(language_model, layers, start=start, seed=training.seed)
-    rows = tasks.pieces(text.rows["text"][:], words, length=length, count=steps * training.batch_size)
-    loss = TripleLoss(
+    whole = TripleLoss(
         student,
         teacher,
         words,
@@ -167,9 +162,8 @@ def distil_masked_words(
         masked_share=masked_share,
         everywhere=everywhere,
     )
-    with environment.threads(environment.threads_for_all(student.config.hidden_size)):
-        curve = fit(loss, rows, loss=sum_of_parts, training=training, folder=folder, max_steps=steps)
-    write_curve(folder, curve)
+    stage = {"training": training, "length": length, "steps": steps, "folder": folder}
+    fit_on_text(whole, text, words, loss=sum_of_parts, **stage)
     models.save(student, words, folder)
 
 
@@ -209,9 +203,7 @@ def fine_tune_beside(
     temperature: float,
 ) -> None:
     """Fine-tune an encoder with a new head on the labels and on what a fine-tuned teacher says of the same rows."""
-    words = models.tokenizer(start)
-    if words.get_vocab() != models.tokenizer(teacher).get_vocab():
-        raise InputError("Teacher and student have different vocabularies; distillation compares them token by token.")
+    words = models.common_tokenizer(start, teacher)
     student = models.classifier(models.read(start), outputs=data.task.outputs, seed=training.seed)
     loss = TwofoldLoss(student, models.load(teacher), share=share, temperature=temperature)
     rows = tasks.encode(data.train, data.task, words, max_length=max_length)

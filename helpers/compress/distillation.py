@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from helpers import environment, models, tasks
+from helpers import models, tasks
 from helpers.artifacts import Bound, step
 from helpers.artifacts.store import CHECKPOINTS
 from helpers.compress.losses import IntermediateLoss, LossOptions, PredictionLoss
 from helpers.compress.teacher_outputs import TeacherOutputs, with_outputs
 from helpers.environment import InputError, set_seed
 from helpers.training import Training, fit, logits_of, sum_of_parts, write_curve
+from helpers.training.pretraining import fit_on_text
 
 __all__ = ["distil", "distil_on_text", "start_from_general", "start_student"]
 
@@ -76,11 +77,9 @@ def distil_on_text(
     words, teacher = models.tokenizer(language_model), models.encoder(models.read(language_model))
     student = _begin(start, language_model, shape, 2, training.seed).bert
     chosen = models.layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers)
-    rows = tasks.pieces(text.rows["text"][:], words, length=length, count=steps * training.batch_size)
-    loss = IntermediateLoss(student, teacher, chosen, seed=training.seed)
-    with environment.threads(environment.threads_for_all(student.config.hidden_size)):
-        curve = fit(loss, rows, loss=sum_of_parts, training=training, folder=folder, max_steps=steps)
-    write_curve(folder, curve)
+    whole = IntermediateLoss(student, teacher, chosen, seed=training.seed)
+    stage = {"training": training, "length": length, "steps": steps, "folder": folder}
+    fit_on_text(whole, text, words, loss=sum_of_parts, **stage)
     models.save(student, words, folder)
 
 
@@ -124,9 +123,7 @@ def distil(
         raise InputError(
             "With padding_counts or teacher_dropout the teacher is asked anew: set teacher_outputs to off."
         )
-    words = models.tokenizer(student)
-    if words.get_vocab() != models.tokenizer(teacher).get_vocab():
-        raise InputError("Teacher and student have different vocabularies; distillation compares them token by token.")
+    words = models.common_tokenizer(student, teacher)
     pupil, master = models.load(student), models.load(teacher)
     if variants is not None:
         data = tasks.with_variants(data, variants)

@@ -21,7 +21,7 @@ from transformers import BertForSequenceClassification
 from helpers import models, tasks
 from helpers.artifacts import step
 from helpers.environment import InputError, device
-from helpers.training import task_loss
+from helpers.training import Batch, task_loss
 
 __all__ = ["Importance", "Kept", "choose", "importance", "influence", "remove", "shrink"]
 
@@ -75,6 +75,12 @@ def _gates(model: nn.Module, rows: int) -> Iterator[tuple[list[Tensor], list[Ten
             hook.remove()
 
 
+def _batches(rows: Dataset, where: torch.device) -> Iterator[Batch]:
+    for start in range(0, len(rows), BATCH):
+        batch = tasks.collate([rows[i] for i in range(start, min(start + BATCH, len(rows)))])
+        yield {name: value.to(where) for name, value in batch.items()}
+
+
 def importance(model: nn.Module, rows: Dataset) -> Importance:
     """Return the importance of heads and neurons on rows with labels: the mean over rows of |d loss / d gate|.
 
@@ -83,9 +89,7 @@ def importance(model: nn.Module, rows: Dataset) -> Importance:
     where = device()
     model = copy.deepcopy(model).to(where).eval().requires_grad_(False)
     totals: list[Tensor] | None = None
-    for start in range(0, len(rows), BATCH):
-        batch = tasks.collate([rows[i] for i in range(start, min(start + BATCH, len(rows)))])
-        batch = {name: value.to(where) for name, value in batch.items()}
+    for batch in _batches(rows, where):
         count = len(batch["labels"])
         with _gates(model, count) as (heads, neurons):
             loss, _ = task_loss(model, batch)
@@ -104,9 +108,8 @@ def mean_loss(model: nn.Module, rows: Dataset) -> float:
     """Return the mean loss of a classifier on rows with labels."""
     where, total = device(), 0.0
     model = model.to(where).eval()
-    for start in range(0, len(rows), BATCH):
-        batch = tasks.collate([rows[i] for i in range(start, min(start + BATCH, len(rows)))])
-        loss, _ = task_loss(model, {name: value.to(where) for name, value in batch.items()})
+    for batch in _batches(rows, where):
+        loss, _ = task_loss(model, batch)
         total += loss.item() * len(batch["labels"])
     return total / len(rows)
 

@@ -11,11 +11,11 @@ from helpers import models
 from helpers.artifacts import Node, node
 from helpers.compress import distilbert, factorization, structured
 from helpers.compress.chain import Chain
+from helpers.compress.checks import config_of
 from helpers.compress.losses import LossOptions
 from helpers.environment import InputError
 
 __all__ = ["Systems"]
-
 
 SHAPE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
@@ -24,12 +24,9 @@ class Systems(Chain):
     """DistilBERT, ALBERT, low ranks and smaller structures beside a chain: the same teacher, rows, text and steps."""
 
     @functools.cached_property
-    def depth(self) -> int:
-        """Layers of the language model, known before it is built."""
-        source = self.sources.get("language_model")
-        if source is not None:
-            return models.read_config(source.folder).num_hidden_layers
-        return int(self.recipe.language_model_shape["num_hidden_layers"])
+    def language_model_config(self) -> BertConfig:
+        """The language model's configuration, known before it is built."""
+        return config_of(self.sources, ("language_model",), self.recipe.language_model_shape)
 
     def albert_shape(self, *, embedding_size: int | None = None, sharing: str | None = None) -> dict[str, Any]:
         """Return ALBERT's shape, or one with other embeddings or another sharing.
@@ -37,11 +34,9 @@ class Systems(Chain):
         Raises `InputError` for embeddings wider than the hidden states.
         """
         recipe = self.recipe
-        source = self.sources.get("language_model")
         shape: dict[str, Any] = dict(recipe.albert_shape or recipe.language_model_shape)
-        if source is not None and not recipe.albert_shape:
-            given = models.read_config(source.folder)
-            shape = {name: getattr(given, name) for name in SHAPE}
+        if "language_model" in self.sources and not recipe.albert_shape:
+            shape = {name: getattr(self.language_model_config, name) for name in SHAPE}
         size = recipe.albert_embedding_size if embedding_size is None else embedding_size
         compact: dict[str, Any] = {"sharing": recipe.albert_sharing if sharing is None else sharing}
         compact |= {"embedding_size": size} if size else {}
@@ -91,12 +86,12 @@ class Systems(Chain):
 
         Raises `InputError` for a depth that does not halve, or layers that do not exist.
         """
-        wanted = self.recipe.distilbert_layers
+        wanted, depth = self.recipe.distilbert_layers, self.language_model_config.num_hidden_layers
         if wanted == "half":
-            return distilbert.half(self.depth)
+            return distilbert.half(depth)
         if not isinstance(wanted, list) or not wanted:
             raise InputError(f"distilbert_layers must be half or a list of layers, not {wanted!r}.")
-        return models.layer_map(len(wanted), self.depth, wanted)
+        return models.layer_map(len(wanted), depth, wanted)
 
     @functools.cached_property
     def distilbert_general(self) -> Node:

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from helpers.environment import InputError
 from helpers.figures.style import COLOURS, describe, panels, styled
 from helpers.labels import ARMS, METRICS, task_label
-from helpers.report import captions, summary
+from helpers.report import summary
 from helpers.report.comparisons import COMPARISONS
+from helpers.report.provenance import provenance
 from helpers.report.summary import Records
 
 __all__ = ["differences"]
@@ -68,7 +69,7 @@ def differences(records: Records, names: Sequence[str]) -> Figure:
     ]
     text = (
         f"Difference to the {references} over the same examples, with its 95 % interval; an open circle is inside "
-        f"noise. {captions.provenance(records)}"
+        f"noise. {provenance(records)}"
     )
     return describe(figure, caption=text, alt=f"Differences to the {references}. {'; '.join(told)}.")
 

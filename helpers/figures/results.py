@@ -25,6 +25,7 @@ from helpers.figures.style import (
 )
 from helpers.labels import ARMS, METRICS, REPORT_AMOUNTS, joined, task_label
 from helpers.report import captions, summary
+from helpers.report.provenance import provenance
 from helpers.report.summary import Records
 
 __all__ = ["figure1", "size_score_latency"]
@@ -104,7 +105,7 @@ def size_score_latency(records: Records) -> Figure:
     text = (
         "Score against time per example in batches of 32 at their true lengths; the marker's area grows "
         "with the file. Bars: 95 % interval of the score. "
-        f"{captions.provenance(records)}"
+        f"{provenance(records)}"
     )
     return describe(figure, caption=text, alt=f"Scatter of score against time. {'; '.join(told)}.")
 

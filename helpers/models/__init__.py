@@ -2,7 +2,7 @@
 
 from helpers.models.attention import expose_scores
 from helpers.models.building import SHAPES, classifier, encoder, language_model, load, masked_language_model, shaped
-from helpers.models.checkpoints import Checkpoint, read, read_config, save, tokenizer
+from helpers.models.checkpoints import Checkpoint, common_tokenizer, read, read_config, save, tokenizer
 from helpers.models.compact import build, check, own_tensors, share
 from helpers.models.students import layer_map, project_embeddings, project_layers
 
@@ -12,6 +12,7 @@ __all__ = [
     "build",
     "check",
     "classifier",
+    "common_tokenizer",
     "encoder",
     "expose_scores",
     "language_model",

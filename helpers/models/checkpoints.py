@@ -23,7 +23,7 @@ from transformers import (
 from helpers.environment import InputError
 from helpers.models.compact import build, own_tensors
 
-__all__ = ["Checkpoint", "fill", "read", "read_config", "save", "tokenizer"]
+__all__ = ["Checkpoint", "common_tokenizer", "fill", "read", "read_config", "save", "tokenizer"]
 
 # Parts of published checkpoints that no encoder uses: pretraining heads, TinyBERT's projections, position counters.
 EXTRAS = ("cls.", "fit_dense", "bert.embeddings.position_ids")
@@ -158,3 +158,11 @@ def tokenizer(folder: Path) -> BertTokenizer:
     if not any((folder / name).exists() for name in ("tokenizer.json", "vocab.txt")):
         raise InputError(f"{folder} has no tokenizer.json and no vocab.txt; copy the tokenizer's files there.")
     return BertTokenizer.from_pretrained(folder)
+
+
+def common_tokenizer(student: Path, teacher: Path) -> BertTokenizer:
+    """Load a student's tokenizer. Raises `InputError` if the teacher's has another vocabulary."""
+    words = tokenizer(student)
+    if words.get_vocab() != tokenizer(teacher).get_vocab():
+        raise InputError("Teacher and student have different vocabularies; distillation compares them token by token.")
+    return words

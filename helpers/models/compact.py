@@ -20,12 +20,12 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedMo
 from transformers.models.bert.modeling_bert import BertEmbeddings
 
 from helpers.environment import InputError
+from helpers.profiles import SHARINGS
 
-__all__ = ["KEYS", "SHARED", "LowRank", "build", "check", "own_tensors", "share"]
+__all__ = ["KEYS", "LowRank", "build", "check", "own_tensors", "share"]
 
 KEYS = ("embedding_size", "sharing", "heads", "neurons", "ranks")
 LEAVES = ("query", "key", "value", "dense", "LayerNorm")
-SHARED = ("none", "all", "attention", "ffn")
 
 
 class FactorizedEmbeddings(BertEmbeddings):
@@ -144,8 +144,8 @@ def check(config: BertConfig) -> Mapping[str, Any]:
             f"embedding_size is {size}; factorized embeddings are 1 to {config.hidden_size} wide, the hidden width."
         )
     sharing = compact.get("sharing", "none")
-    if sharing not in SHARED:
-        raise InputError(f"sharing must be {', '.join(SHARED[:-1])} or {SHARED[-1]}, not {sharing!r}.")
+    if sharing not in SHARINGS:
+        raise InputError(f"sharing must be {', '.join(SHARINGS[:-1])} or {SHARINGS[-1]}, not {sharing!r}.")
     limits = {"heads": config.num_attention_heads, "neurons": config.intermediate_size}
     for name, most in limits.items():
         counts = compact.get(name)

@@ -2,17 +2,28 @@
 
 from helpers.profiles.ablations import ABLATIONS, COMPARED_WITH, DISTILBERT, ablations_for
 from helpers.profiles.files import ROOT, departs, differences, load, names, settings
-from helpers.profiles.recipe import FIELDS, LOSSES, MOST_LADDER_STEPS, SETTINGS, STARTS, Recipe
+from helpers.profiles.recipe import (
+    DISTILBERT_WEIGHTS,
+    FIELDS,
+    LOSSES,
+    MOST_LADDER_STEPS,
+    SETTINGS,
+    SHARINGS,
+    STARTS,
+    Recipe,
+)
 
 __all__ = [
     "ABLATIONS",
     "COMPARED_WITH",
     "DISTILBERT",
+    "DISTILBERT_WEIGHTS",
     "FIELDS",
     "LOSSES",
     "MOST_LADDER_STEPS",
     "ROOT",
     "SETTINGS",
+    "SHARINGS",
     "STARTS",
     "Recipe",
     "ablations_for",

@@ -14,6 +14,7 @@ from helpers.profiles.recipe import (
     DISTILBERT_WEIGHTS,
     LOSSES,
     MOST_LADDER_STEPS,
+    SHARINGS,
     STARTS,
     TEACHER_STARTS,
     Recipe,
@@ -30,7 +31,6 @@ LEAST |= {
     "augmentation_candidates": 1,
     "piece_length": 3,
 }  # [CLS], a token, [SEP]
-SHARINGS = ("none", "all", "attention", "ffn")
 LISTS = {
     "latency_blocks": BLOCKS,
     "loss_parts": LOSSES,

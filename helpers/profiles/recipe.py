@@ -13,6 +13,7 @@ __all__ = [
     "LOSSES",
     "MOST_LADDER_STEPS",
     "SETTINGS",
+    "SHARINGS",
     "STARTS",
     "TEACHER_STARTS",
     "Recipe",
@@ -20,6 +21,7 @@ __all__ = [
 
 BLOCKS = ("batch1_true", "batch1_padded", "batch32_true", "batch32_padded")
 LOSSES = ("embedding", "hidden", "attention", "prediction")
+SHARINGS = ("none", "all", "attention", "ffn")  # of layers
 STARTS = ("random", "embeddings", "projected", "general")  # of a student that is made here
 TEACHER_STARTS = ("given", "continued", "random")
 DISTILBERT_WEIGHTS = {"soft": 5.0, "masked": 2.0, "cosine": 1.0}  # the authors'

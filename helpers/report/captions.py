@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
-from helpers.labels import ARMS, REPORT_AMOUNTS, TASKS, joined, task_label
+from helpers.labels import ARMS, REPORT_AMOUNTS, joined, task_label
 from helpers.report import summary
 from helpers.report.comparisons import COMPARISONS, at_floor, ladders
+from helpers.report.provenance import generated, provenance, read_from, remade_by
 from helpers.report.summary import Records
 
-__all__ = ["figure1_alt", "figure1_caption", "footer", "is_generated", "provenance"]
+__all__ = ["figure1_alt", "figure1_caption", "footer"]
 
-GENERATED = "Scores are about the generated tasks, not about GLUE."
 _HOW_TO_READ = {
     "table1": "MB = 10^6 bytes of a file that loads back into the model with the same logits; the state dict "
     "beside it is the report's way of measuring. The shapes have random weights and therefore no score. Matthews: "
@@ -64,10 +64,10 @@ def footer(records: Records, table: str, command: str) -> str:
     if table in ("table1", "differences", "retention"):
         reading.append(_amounts(records))
     machines = sorted({summary.machine(r, threads=timing) for r in (timed if timing else records)})
-    origin = [provenance(records), _data(records), _generated(records, timing=timing)]
+    origin = [provenance(records), read_from(records), generated(records, timing=timing)]
     origin += [
         f"Machine: {'; '.join(machines)}." if machines else "",
-        f"Made by `{_exactly(command, records, table)}`.",
+        f"Made by `{remade_by(command, records, table)}`.",
     ]
     return "\n\n".join(" ".join(part for part in parts if part) for parts in (reading, origin))
 
@@ -96,37 +96,6 @@ def _once(records: Records) -> str:
 def _starts(records: Records) -> str:
     starts = sorted({record["parameters"]["student_start"] for record in records})
     return f"The student starts from: {joined(starts)}."
-
-
-def _exactly(command: str, records: Records, table: str) -> str:
-    """Add to a command for a whole profile the tasks and seeds of these records, which may be more or fewer."""
-    if "=" in command.rpartition("PROFILE=")[2]:
-        return command
-    command += _folders(records)
-    more = " NOTEBOOKS=02" if table == "augmentation" else ""  # by itself a study may leave tasks out there
-    groups = _by_seeds(records).items()
-    return "` and `".join(f"{command} TASKS={','.join(t)} SEEDS={','.join(map(str, s))}{more}" for s, t in groups)
-
-
-def _folders(records: Records) -> str:
-    """Name the folders that a run read in the place of the hub's data sets: another text makes another student."""
-    data = {record["data"]["name"] for record in records if record["data"]["source"] == "folder"}
-    text = {t["source"] for record in records if (t := record.get("text"))} - {"generated"}
-    used = [record for record in records if "inference pairs" in (record["data"]["note"] or "")]
-    pairs = {str(record["parameters"].get("nli")) for record in used}
-    given = {"DATA": data, "NLI": pairs, "TEXT": text}
-    folders = {name: sorted(place for place in places if "/" not in place) for name, places in given.items()}
-    return "".join(f" {name}={'|'.join(places)}" for name, places in folders.items() if places)
-
-
-def _by_seeds(records: Records) -> dict[tuple[int, ...], list[str]]:
-    """Return the tasks that have the same seeds, in the usual order, by these seeds."""
-    found: dict[tuple[int, ...], list[str]] = {}
-    for task in [*TASKS, *summary.tasks_of(records)]:
-        seeds = tuple(summary.seeds_of([record for record in records if record["task"] == task]))
-        if seeds and task not in found.get(seeds, []):
-            found.setdefault(seeds, []).append(task)
-    return found
 
 
 def _used(records: Records) -> str:
@@ -174,7 +143,7 @@ def figure1_caption(records: Records) -> str:
     return (
         "Figure 1. Score on the validation split against the share of weights set to zero (global L1 pruning "
         f"of the report's pool, no training afterwards). Bars: {spread}. Shaded: the report's range, "
-        f"10 to 40 %. {provenance(records)} {_generated(records)}"
+        f"10 to 40 %. {provenance(records)} {generated(records)}"
     ).strip()
 
 
@@ -191,24 +160,6 @@ def figure1_alt(records: Records) -> str:
         against = f" (teacher {teacher.value:.2f})" if teacher else ""
         parts.append(f"{task_label(task)} {values}{against}")
     return f"Line charts of score against pruning amount: {'; '.join(parts) or 'nothing measured yet'}."
-
-
-def provenance(records: Records) -> str:
-    """Return profile, seeds and number of validation examples as a sentence."""
-    profiles = joined([f"`{name}`" for name in sorted({record["profile"] for record in records})])
-    groups = _by_seeds(records)
-    told = {s: f"seed {s[0]}" if len(s) == 1 else f"{len(s)} seeds ({', '.join(map(str, s))})" for s in groups}
-    each = [f"{joined([task_label(task) for task in tasks])} {told[seeds]}" for seeds, tasks in groups.items()]
-    which = next(iter(told.values()), "no seed") if len(groups) < 2 else ", ".join(each)
-    rows = {record["task"]: record["data"]["rows"]["validation"] for record in records}
-    tasks = summary.tasks_of(records, all_of_report=False)
-    examples = ", ".join(f"{task_label(task)} {rows[task]:,}" for task in tasks)
-    return f"Profile {profiles}, {which}; validation examples: {examples}."
-
-
-def is_generated(records: Records) -> bool:
-    """Say whether any of the records' data was made up by this project."""
-    return any(record["data"]["source"] == "generated" for record in records)
 
 
 def _noise(records: Records, table: str) -> str:
@@ -259,31 +210,3 @@ def _amounts(records: Records) -> str:
     tasks = [task for task in summary.tasks_of(records) if task in chosen]
     text = ", ".join(f"{task_label(task)} {' or '.join(sorted(chosen[task]))}" for task in tasks)
     return f"Pruning amount, chosen on held-out data: {text}." if text else ""
-
-
-def _data(records: Records) -> str:
-    names = sorted({f"{record['data']['name']} ({record['data']['source']})" for record in records})
-    prints = {record["task"]: record["data"]["fingerprint"] for record in records}
-    printed = [f"{task_label(task)} {prints[task]}" for task in summary.tasks_of(records) if task in prints]
-    texts = {(t["source"], t["lines"], t["fingerprint"]) for record in records if (t := record.get("text"))}
-    read = [f"{source}, {lines:,} lines, fingerprint {mark}" for source, lines, mark in sorted(texts)]
-    models: dict[str, dict[str, None]] = {}
-    for record in records:
-        for model in record["models"]:
-            models.setdefault(model["role"].replace("_", " "), {}).setdefault(model["name"])
-    made_of = "; ".join(f"{role} {', '.join(found)}" for role, found in models.items())
-    notes: dict[str, set[str]] = {}
-    for record in records:
-        if record["data"]["note"]:
-            notes.setdefault(record["data"]["note"].strip().rstrip("."), set()).add(record["task"])
-    in_order = summary.tasks_of(records)
-    told = [f"{joined([task_label(t) for t in in_order if t in tasks])}: {note}." for note, tasks in notes.items()]
-    parts = [f"Data: {joined(names)}, fingerprints: {', '.join(printed)}."]
-    parts += [f"Text: {'; '.join(read)}."] if read else []
-    return " ".join([*parts, *([f"Models: {made_of}."] if made_of else []), *told])
-
-
-def _generated(records: Records, *, timing: bool = False) -> str:
-    if not is_generated(records):
-        return ""
-    return "The lengths are those of the generated tasks." if timing else GENERATED

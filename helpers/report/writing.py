@@ -13,7 +13,7 @@ from typing import Any
 from helpers import records
 from helpers.environment import InputError
 from helpers.labels import task_label
-from helpers.report import captions, summary
+from helpers.report import captions, provenance, summary
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table, ladders
 from helpers.report.numbers import headline, profiles
 from helpers.report.summary import Records
@@ -71,7 +71,7 @@ def readme_block(results_folder: str | Path) -> str:
     Raises InputError when there is no record at all.
     """
     profile, some = next(iter(profiles(results_folder).items()))
-    found = _sentences(headline(results_folder), summary.tasks_of(some), generated=captions.is_generated(some))
+    found = _sentences(headline(results_folder), summary.tasks_of(some), generated=provenance.is_generated(some))
     parts = [BEGIN, found, _with_footer(some, "table1", None, all_of_report=False)]
     figures = Path(results_folder).resolve().parent / "figures" / profile
     picture = next((name for name in ("figure1.svg", "figure1.png") if (figures / name).is_file()), None)

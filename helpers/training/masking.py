@@ -14,14 +14,9 @@ from transformers import BertTokenizer
 from helpers.tasks import FIELDS
 from helpers.training.loop import Batch, Loss
 
-__all__ = ["IGNORED", "mask_tokens", "masked_language_loss", "masked_loss", "special_tokens"]
+__all__ = ["IGNORED", "Masking", "mask_tokens", "masked_language_loss", "masked_loss", "chosen_token_loss"]
 
 IGNORED = -100
-
-
-def special_tokens(words: BertTokenizer) -> Tensor:
-    """Return the ids of the tokens that are never masked: padding, [CLS] and [SEP]."""
-    return torch.tensor([words.pad_token_id, words.cls_token_id, words.sep_token_id])
 
 
 def mask_tokens(
@@ -40,13 +35,36 @@ def mask_tokens(
     return torch.where(chosen & (kind >= 0.9), random, tokens), labels
 
 
+class Masking:
+    """Draws a batch's masks with a model's own tokens: padding, [CLS] and [SEP] are never masked.
+
+    To be called in a loss and not in a collator: a resumed run then draws the same masks.
+    """
+
+    def __init__(self, words: BertTokenizer, *, share: float) -> None:
+        self.share, self.mask_id, self.vocabulary_size = share, words.mask_token_id, len(words)
+        self.never = torch.tensor([words.pad_token_id, words.cls_token_id, words.sep_token_id])
+
+    def __call__(self, batch: Batch) -> tuple[Batch, Tensor]:
+        """Return a model's inputs with masks, and the labels (B, T)."""
+        tokens = batch["input_ids"]
+        special = torch.isin(tokens, self.never.to(tokens.device))
+        masked, labels = mask_tokens(
+            tokens, special, share=self.share, mask_id=self.mask_id, vocabulary_size=self.vocabulary_size
+        )
+        return {name: batch[name] for name in FIELDS} | {"input_ids": masked}, labels
+
+
+def chosen_token_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of logits (n, V) and the tokens (n,) that were chosen; 0 if a small batch has none."""
+    return nn.functional.cross_entropy(logits.float(), labels, reduction="sum") / max(1, len(labels))
+
+
 def masked_language_loss(model: nn.Module, hidden: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy at the chosen tokens only, from last hidden states (B, T, H); 0 if a small batch has none."""
     chosen = labels != IGNORED
     # the output layer is as large as the vocabulary: apply it to the chosen tokens, not to all
-    logits = model.cls.predictions(hidden[chosen]).float()
-    total = nn.functional.cross_entropy(logits, labels[chosen], reduction="sum")
-    return total / chosen.sum().clamp(min=1)
+    return chosen_token_loss(model.cls.predictions(hidden[chosen]), labels[chosen])
 
 
 def masked_loss(
@@ -57,18 +75,12 @@ def masked_loss(
     more: Callable[[nn.Module, Tensor, Batch], dict[str, Tensor]] | None = None,
 ) -> Loss:
     """Return the loss for `fit` of a BERT with the head that fills masks; `more` adds parts, from the hidden states."""
-    never = special_tokens(words)
+    masking = Masking(words, share=share)
 
     def loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        where = batch["input_ids"].device
-        # masked here and not in a collator: a resumed run then draws the same masks
-        special = torch.isin(batch["input_ids"], never.to(where))
-        tokens, labels = mask_tokens(
-            batch["input_ids"], special, share=share, mask_id=words.mask_token_id, vocabulary_size=len(words)
-        )
-        inputs = {name: batch[name] for name in FIELDS} | {"input_ids": tokens}
+        inputs, labels = masking(batch)
         # Trainer's half precision covers the model's own forward pass, which is not called here
-        with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):
+        with torch.autocast(labels.device.type, torch.bfloat16, enabled=precision == "bf16"):
             hidden = model.bert(**inputs).last_hidden_state
             parts = {"masked": masked_language_loss(model, hidden, labels)}
             parts |= more(model, hidden, batch) if more else {}

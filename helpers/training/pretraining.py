@@ -23,7 +23,15 @@ from helpers.training.fine_tuning import write_curve
 from helpers.training.loop import Batch, Loss, Training, fit
 from helpers.training.masking import IGNORED, masked_loss
 
-__all__ = ["continue_pretraining", "next_sentence_loss", "pairs", "pretrain", "pretraining_loss", "train_tokenizer"]
+__all__ = [
+    "continue_pretraining",
+    "fit_on_text",
+    "next_sentence_loss",
+    "pairs",
+    "pretrain",
+    "pretraining_loss",
+    "train_tokenizer",
+]
 
 UNRELATED_SHARE = 0.2  # of the lines with two sentences get another line's second one
 ALPHABET_LIMIT = 1000  # rarer letters are unknown, as in BERT's own vocabulary
@@ -149,9 +157,28 @@ def continue_pretraining(
     """
     words = models.tokenizer(start)
     model = models.masked_language_model(start, new_head=True, seed=training.seed)
-    rows = tasks.pieces(text.rows["text"][:], words, length=length, count=steps * training.batch_size)
     loss = masked_loss(words, share=masked_share, precision=training.precision)
-    with environment.threads(environment.threads_for_all(model.config.hidden_size)):
+    fit_on_text(model, text, words, loss=loss, training=training, length=length, steps=steps, folder=folder)
+    models.save(model, words, folder)
+
+
+def fit_on_text(
+    model: nn.Module,
+    text: tasks.Text,
+    words: BertTokenizer,
+    *,
+    loss: Loss,
+    training: Training,
+    length: int,
+    steps: int,
+    folder: Path,
+) -> None:
+    """Train a model in place on pieces of a text of `length` tokens, for `steps` batches, and write its curve.
+
+    A wide model takes the cores of the other workers, too: whatever comes later waits for it.
+    """
+    rows = tasks.pieces(text.rows["text"][:], words, length=length, count=steps * training.batch_size)
+    width = getattr(model, "student", model).config.hidden_size
+    with environment.threads(environment.threads_for_all(width)):
         curve = fit(model, rows, loss=loss, training=training, folder=folder, max_steps=steps)
     write_curve(folder, curve)
-    models.save(model, words, folder)
