@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -115,13 +116,24 @@ def by_hand(model: BertForMaskedLM, words: BertTokenizer, ids: list[int], place:
     return [word for word in order if word in PLAIN and word != words.convert_ids_to_tokens(ids[place])][:count]
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 256])
-def test_masks_are_filled_as_one_at_a_time(model: BertForMaskedLM, words: BertTokenizer, batch_size: int) -> None:
+@given(lengths=some.lists(some.integers(1, 90)), tokens=some.integers(1, 200))
+def test_batches_hold_every_query_once_and_no_more_tokens_than_said(lengths: list[int], tokens: int) -> None:
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    made = list(finding._batches(order, lengths, tokens))
+    assert [i for batch in made for i in batch] == order
+    for batch in made:
+        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= tokens
+    for batch, after in itertools.pairwise(made):
+        assert (len(batch) + 1) * lengths[after[0]] > tokens, "no room was left"
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 30, 4096])
+def test_masks_are_filled_as_one_at_a_time(model: BertForMaskedLM, words: BertTokenizer, batch_tokens: int) -> None:
     texts = ["red house", "the tall tree sing the small blue river .", "walk", "not green tree walk red 7"]
     queries = [(ids, word.token) for ids, found in (words_of(t, words, max_length=20) for t in texts) for word in found]
     assert len(queries) > 10 and len({len(ids) for ids, _ in queries}) > 2
     expected = [by_hand(model, words, ids, place, 4) for ids, place in queries]
-    assert fill_masks(model, words, queries, count=4, batch_size=batch_size) == expected
+    assert fill_masks(model, words, queries, count=4, batch_tokens=batch_tokens) == expected
     assert len(set(map(tuple, expected))) > 3, "contexts matter"
     before = [list(ids) for ids, _ in queries]
     fill_masks(model, words, queries, count=4)

@@ -7,7 +7,7 @@ takes its neighbours among word vectors.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,7 @@ weren won wouldn
 """
 KEPT = frozenset((GRAMMAR + CONTRACTED).split())
 PART = 2000  # rows after which what is done is kept
+BATCH_TOKENS = 2048  # what a layer computes for them stays in a core's cache; larger batches take twice the time
 CANDIDATES = "candidates.parquet"
 LINES = pyarrow.schema(
     [
@@ -97,6 +98,18 @@ def allowed(tokenizer: BertTokenizer) -> Tensor:
     return torch.tensor([bool(LETTERS.fullmatch(w)) and len(w) > 1 and w not in KEPT for w, _ in vocabulary])
 
 
+def _batches(order: Sequence[int], lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+    """Part queries, in order of their length, into batches of at most `tokens` tokens, or of one query."""
+    batch: list[int] = []
+    for i in order:
+        if batch and (len(batch) + 1) * lengths[i] > tokens:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
 @torch.inference_mode()
 def fill_masks(
     model: nn.Module,
@@ -104,21 +117,20 @@ def fill_masks(
     queries: Sequence[tuple[Sequence[int], int]],
     *,
     count: int,
-    batch_size: int = 256,
+    batch_tokens: int = BATCH_TOKENS,
     precision: str = "float32",
 ) -> list[list[str]]:
     """Return for each query (token ids, place) the `count` most probable words at that place, when it is masked.
 
-    The word that stood there is not among them. Queries of similar length share a batch, and the output layer, as large
-    as the vocabulary, is applied at the masked places alone.
+    The word that stood there is not among them. Queries of similar length share a batch of at most `batch_tokens`
+    tokens, padding included, and the output layer, as large as the vocabulary, is applied at the masked places alone.
     """
     where, may = device(), allowed(tokenizer)
     model, may = model.to(where).eval(), may.to(where)
     names = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     order = sorted(range(len(queries)), key=lambda i: len(queries[i][0]))
     found: list[list[str]] = [[] for _ in queries]
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
+    for chosen in _batches(order, [len(ids) for ids, _ in queries], batch_tokens):
         rows = [{"input_ids": list(queries[i][0])} for i in chosen]
         rows = [
             row | {"token_type_ids": [0] * len(row["input_ids"]), "attention_mask": [1] * len(row["input_ids"])}
@@ -148,7 +160,7 @@ def candidates(
     *,
     count: int,
     max_length: int,
-    batch_size: int = 256,
+    batch_tokens: int = BATCH_TOKENS,
     precision: str = "float32",
 ) -> list[Options]:
     """Return for each text its replaceable words with what may stand in their place.
@@ -158,7 +170,7 @@ def candidates(
     """
     seen = [words_of(text, tokenizer, max_length=max_length) for text in texts]
     queries = [(ids, word.token) for ids, words in seen for word in words if word.token is not None]
-    answers = iter(fill_masks(model, tokenizer, queries, count=count, batch_size=batch_size, precision=precision))
+    answers = iter(fill_masks(model, tokenizer, queries, count=count, batch_tokens=batch_tokens, precision=precision))
     found = []
     for text, (_, words) in zip(texts, seen, strict=True):
         row = []
@@ -174,7 +186,7 @@ def candidates(
     return found
 
 
-@step(version=2)
+@step(version=3)
 def find_candidates(
     folder: Path,
     *,
