@@ -12,7 +12,7 @@ from IPython.display import Code, Image, Markdown, display
 
 from helpers import environment, labels, profiles, scores
 
-__all__ = ["arms_table", "header", "published", "recipe", "show_source", "speed_table", "verdicts"]
+__all__ = ["Folded", "arms_table", "header", "published", "recipe", "show_source", "speed_table", "verdicts"]
 
 
 def recipe(cell: Mapping[str, Any]) -> profiles.Recipe:
@@ -24,8 +24,8 @@ def recipe(cell: Mapping[str, Any]) -> profiles.Recipe:
 def header(recipe: profiles.Recipe) -> None:
     """Print what this run is: profile, task, seed, device, threads, versions and every setting in use.
 
-    Sets the number of threads and the random seeds. Settings that are not the profile's are marked: this run's models
-    are then its own, and other notebooks do not see them.
+    Sets the number of threads and the random seeds. Settings that are not the profile's stand first: this run's models
+    are then its own, and other notebooks do not see them. All the others are folded away.
     """
     environment.set_threads(recipe.threads)
     environment.set_seed(recipe.seed)
@@ -42,8 +42,25 @@ def header(recipe: profiles.Recipe) -> None:
         name: value for name, value in vars(recipe).items() if name not in where and value not in (None, [], {})
     }
     frame = pd.DataFrame({"value": {name: str(value) for name, value in settings.items()}})
-    frame["in the profile"] = ["" if name not in changed else str(changed[name][1]) for name in frame.index]
-    display(frame if changed else frame.drop(columns="in the profile"))
+    if changed:
+        usual = {name: str(value) for name, (_, value) in changed.items()}
+        display(pd.DataFrame({"value": {name: str(vars(recipe)[name]) for name in changed}, "in the profile": usual}))
+    display(Folded(f"all {len(frame)} settings of this run", frame))
+
+
+class Folded:
+    """A table that opens when it is clicked on, in full."""
+
+    def __init__(self, title: str, frame: pd.DataFrame) -> None:
+        self.title, self.frame = title, frame
+
+    def _repr_html_(self) -> str:
+        with pd.option_context("display.max_colwidth", None):
+            table = self.frame.to_html(max_rows=None)
+        return f"<details><summary>{self.title}</summary>{table}</details>"
+
+    def __repr__(self) -> str:
+        return f"{self.title}\n{self.frame.to_string()}"
 
 
 def show_source(*functions: Callable[..., Any]) -> None:

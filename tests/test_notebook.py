@@ -56,15 +56,19 @@ def test_the_header(shown: list, capsys: pytest.CaptureFixture, monkeypatch: pyt
     assert f"torch {torch.__version__.partition('+')[0]}" in said
     assert threads == [usual.threads]
     drawn = [random.random(), float(np.random.rand()), torch.rand(1).item()]
-    (frame,) = shown
-    assert list(frame.columns) == ["value"], "nothing departs from the profile"
+    (folded,) = shown  # nothing departs from the profile
+    frame = folded.frame
     assert frame.loc["teacher_epochs", "value"] == str(usual.teacher_epochs)
     assert not {"profile", "task", "seed", "data"} & set(frame.index), "they stand above"
+    html, text = folded._repr_html_(), repr(folded)
+    assert html.startswith(f"<details><summary>all {len(frame)} settings of this run</summary>")
+    for said in (html, text):
+        assert all(name in said for name in frame.index), "no row is left out, however many there are"
+    assert str(usual.language_model_shape) in text, "nor is a value cut short"
     notebook.header(profiles.load("mini", task="sst2", seed=5, teacher_epochs=99))
-    changed = shown[1]["in the profile"]
-    assert changed["teacher_epochs"] == str(usual.teacher_epochs)
-    assert shown[1].loc["teacher_epochs", "value"] == "99"
-    assert (changed.drop("teacher_epochs") == "").all()
+    _, changed, folded = shown
+    assert changed.to_dict("index") == {"teacher_epochs": {"value": "99", "in the profile": str(usual.teacher_epochs)}}
+    assert folded.frame.loc["teacher_epochs", "value"] == "99"
     assert drawn == [random.random(), float(np.random.rand()), torch.rand(1).item()], "the header seeds"
 
 
