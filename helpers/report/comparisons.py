@@ -82,6 +82,7 @@ def _medians(rungs: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def ladder_table(records: Records) -> pd.DataFrame:
     """Return examples per second of each way to distil, and how many times as fast as the plain way it is, by task.
 
+    The plain way comes first, then the slower before the faster (on the first task).
     Raises `InputError` if no record has a ladder.
     """
     measured = ladders(records)
@@ -90,7 +91,7 @@ def ladder_table(records: Records) -> pd.DataFrame:
     rows: dict[str, dict[str, str]] = {}
     for task, (_, rungs) in measured.items():
         label = task_label(task)
-        for rung, rate in rungs.items():
+        for rung, rate in sorted(rungs.items(), key=lambda item: (item[0] != "plain", item[1]["training"])):
             row = rows.setdefault(rung, {})
             stored = f" (stored at {cells.number(rate['storing'])})" if "storing" in rate else ""
             row[f"{label}: examples/s"] = f"{cells.number(rate['training'])}{stored}"
