@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +59,34 @@ def test_steps_are_timed_after_two_that_do_not_count(
     assert ("storing" in found) == (name == "all together")
     lengths = {given.get("length") for given in asked}
     assert lengths == ({24} if name == "plain" else {None})
+
+
+def test_no_way_leaves_the_teacher_s_outputs_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made: list[weakref.ref] = []
+    timed, store = ladder.seconds_per_example, ladder.TeacherOutputs
+
+    def stored(*given: object, **named: object) -> object:
+        outputs = store(*given, **named)
+        made.append(weakref.ref(outputs))
+        return outputs
+
+    def seconds(*given: object, **named: object) -> dict[str, float]:
+        assert not [outputs for outputs in made if outputs()], "of an earlier way"
+        return timed(*given, **named)
+
+    monkeypatch.setattr(ladder, "TeacherOutputs", stored)
+    monkeypatch.setattr(ladder, "seconds_per_example", seconds)
+    way = replace(ladder.ways()["all together"], batch_size=8, precision="float32")
+    ladder.measure(
+        tiny.tokens(80, longest=9),
+        teacher=lambda: tiny.classifier(layers=2),
+        student=lambda: tiny.classifier(layers=1, width=8),
+        layers=[2],
+        steps=3,
+        folder=tmp_path / "ladder",
+        ladder={"plain": replace(way, stored=False), "one": way, "two": way},
+    )
+    assert len(made) == 4
 
 
 def test_factors_count_what_is_done_once() -> None:
