@@ -43,8 +43,8 @@ def header(recipe: profiles.Recipe) -> None:
     }
     frame = pd.DataFrame({"value": {name: str(value) for name, value in settings.items()}})
     if changed:
-        usual = {name: str(value) for name, (_, value) in changed.items()}
-        display(pd.DataFrame({"value": {name: str(vars(recipe)[name]) for name in changed}, "in the profile": usual}))
+        both = {name: [str(value) for value in pair] for name, pair in changed.items()}
+        display(pd.DataFrame.from_dict(both, orient="index", columns=["value", "in the profile"]))
     display(Folded(f"all {len(frame)} settings of this run", frame))
 
 

@@ -50,7 +50,7 @@ weren won wouldn
 """
 KEPT = frozenset((GRAMMAR + CONTRACTED).split())
 PART = 2000  # rows after which what is done is kept
-BATCH_TOKENS = 2048  # what a layer computes for them stays in a core's cache; larger batches take twice the time
+BATCH_TOKENS = 2048  # what a layer computes for them stays in a core's cache; larger batches are slower
 CANDIDATES = "candidates.parquet"
 LINES = pyarrow.schema(
     [

@@ -162,8 +162,7 @@ def distil_masked_words(
         masked_share=masked_share,
         everywhere=everywhere,
     )
-    stage = {"training": training, "length": length, "steps": steps, "folder": folder}
-    fit_on_text(whole, text, words, loss=sum_of_parts, **stage)
+    fit_on_text(whole, text, words, loss=sum_of_parts, training=training, length=length, steps=steps, folder=folder)
     models.save(student, words, folder)
 
 

@@ -78,8 +78,7 @@ def distil_on_text(
     student = _begin(start, language_model, shape, 2, training.seed).bert
     chosen = models.layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers)
     whole = IntermediateLoss(student, teacher, chosen, seed=training.seed)
-    stage = {"training": training, "length": length, "steps": steps, "folder": folder}
-    fit_on_text(whole, text, words, loss=sum_of_parts, **stage)
+    fit_on_text(whole, text, words, loss=sum_of_parts, training=training, length=length, steps=steps, folder=folder)
     models.save(student, words, folder)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import itertools
 import shutil
 import tempfile
@@ -102,7 +101,6 @@ def measure(
         options = {"layers": layers, "steps": counts[name], "folder": folder}
         for part, value in seconds_per_example(way, teacher(), student(), some, **options).items():
             seconds[name].setdefault(part, []).append(value)
-        gc.collect()  # a trainer refers to itself; what it read of stored outputs would stay in memory, way by way
     rates = {name: {part: 1 / fmean(values) for part, values in found.items()} for name, found in seconds.items()}
     return {name: {"steps": counts[name], **rung} for name, rung in with_factors(rates).items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import shutil
@@ -132,11 +133,15 @@ def fit(
     trainer.remove_callback(PrinterCallback)
     set_seed(training.seed)
     trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
-    return [
+    curve = [
         {name: value for name, value in entry.items() if name not in ("epoch", "learning_rate", "grad_norm")}
         for entry in trainer.state.log_history
         if "loss" in entry
     ]
+    # a trainer refers to itself: what its batches were read from would stay in memory until a collection comes by
+    del trainer
+    gc.collect()
+    return curve
 
 
 class _Trainer(Trainer):
