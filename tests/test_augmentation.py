@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -114,17 +113,6 @@ def by_hand(model: BertForMaskedLM, words: BertTokenizer, ids: list[int], place:
         logits = model(input_ids=masked).logits[0, place]
     order = [words.convert_ids_to_tokens(i) for i in logits.argsort(descending=True).tolist()]
     return [word for word in order if word in PLAIN and word != words.convert_ids_to_tokens(ids[place])][:count]
-
-
-@given(lengths=some.lists(some.integers(1, 90)), tokens=some.integers(1, 200))
-def test_batches_hold_every_query_once_and_no_more_tokens_than_said(lengths: list[int], tokens: int) -> None:
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    made = list(finding._batches(order, lengths, tokens))
-    assert [i for batch in made for i in batch] == order
-    for batch in made:
-        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= tokens
-    for batch, after in itertools.pairwise(made):
-        assert (len(batch) + 1) * lengths[after[0]] > tokens, "no room was left"
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 30, 4096])

@@ -16,6 +16,7 @@ from torch import nn
 from transformers import BertForSequenceClassification
 
 from helpers import models, tasks, training
+from helpers.compress import losses
 from helpers.compress.distillation import distil, distil_on_text, start_from_general, start_student
 from helpers.compress.losses import (
     PARTS,
@@ -71,6 +72,25 @@ def test_hidden_loss_by_hand() -> None:
     loss = hidden_loss(student, teacher, projection, MASK)
     assert loss.item() == pytest.approx(error[real].mean(), rel=1e-5)
     assert hidden_loss(student, projection(student), projection, MASK).item() == 0.0
+
+
+@pytest.mark.parametrize("in_cache", [1, 70, 2**18])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_losses_gradients_are_the_formula_s(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, in_cache: int
+) -> None:
+    monkeypatch.setattr(losses, "IN_CACHE", in_cache)
+    pairs = (MASK[:, None, :, None] * MASK[:, None, None, :]).float()
+    student, teacher = normal(0, 3, 2, 5, 5).to(dtype).requires_grad_(), normal(1, 3, 2, 5, 5).half()
+    loss = attention_loss(student, teacher, MASK)
+    assert loss.dtype == torch.float32
+    expected = ((student.float() - teacher.float()).square() * pairs).sum() / (2 * pairs.sum())
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    (formula,) = torch.autograd.grad(3 * expected, student)
+    for _ in range(2):  # a second way back finds what the first found
+        (found,) = torch.autograd.grad(3 * loss, student, retain_graph=True)
+        assert found.dtype == dtype
+        assert torch.allclose(found.float(), formula.float(), rtol=1e-6 if dtype == torch.float32 else 0.02)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])

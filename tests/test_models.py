@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 from pathlib import Path
@@ -12,13 +13,14 @@ import pytest
 import safetensors.torch
 import torch
 import transformers
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification, BertModel
 
 from helpers import models
 from helpers.environment import InputError
+from helpers.models import attention
 from tests import published
 
 BATCH = {
@@ -371,10 +373,10 @@ def test_scores_before_the_softmax(tmp_path: Path) -> None:
     mask = BATCH["attention_mask"].bool()
     for layer, found in enumerate(outputs.attentions):
         assert found.shape == (2, 2, 6, 6)
-        attention = model.bert.encoder.layer[layer].attention.self
+        own = model.bert.encoder.layer[layer].attention.self
         with torch.inference_mode():
             hidden = outputs.hidden_states[layer]
-            query, key = (part(hidden).view(2, 6, 2, 6).transpose(1, 2) for part in (attention.query, attention.key))
+            query, key = (part(hidden).view(2, 6, 2, 6).transpose(1, 2) for part in (own.query, own.key))
         assert torch.allclose(found, query @ key.transpose(2, 3) / 6**0.5, atol=1e-6), (
             "Q K^T over the root of the width"
         )
@@ -402,10 +404,90 @@ def test_dropout_acts_on_exposed_scores_in_training_only() -> None:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     model.train()
-    attention = model.bert.encoder.layer[0].attention.self
-    assert attention.training
-    attention.dropout.p = 0.5
+    own = model.bert.encoder.layer[0].attention.self
+    assert own.training
+    own.dropout.p = 0.5
     assert not torch.equal(_logits(model), _logits(model))
+
+
+def attended(
+    dtype: torch.dtype, *, p: float = 0.0, tokens: int = 7, seed: int = 0
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Return query, key and value (3, 2, T, 4) and what attention makes of them; the last two tokens are padding."""
+    random = torch.Generator().manual_seed(seed)
+    drawn = [torch.randn(3, 2, tokens, 4, generator=random).to(dtype).requires_grad_() for _ in range(3)]
+    mask = torch.zeros(3, 1, tokens, tokens)
+    mask[..., -2:] = torch.finfo(torch.float32).min
+    outputs, scores = attention._attention_with_scores(nn.Module().train(), *drawn, mask, 0.5, dropout=p)
+    return drawn, outputs, scores
+
+
+@pytest.mark.parametrize("parts", [(0,), (1,), (0, 1)])
+def test_attention_in_16_bits_is_attention(parts: tuple[int, ...]) -> None:
+    results = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        drawn, *made = attended(dtype)
+        assert {part.dtype for part in made} == {dtype}
+        sum(made[part].float().square().sum() for part in parts).backward()
+        results[dtype] = [*(part.detach() for part in made), *(each.grad for each in drawn)]
+    for exact, short in zip(*results.values(), strict=True):
+        if exact is None or short is None:  # scores alone say nothing of values
+            assert exact is short and parts == (1,)
+        else:
+            assert (short.float() - exact).norm() < 0.02 * exact.norm()
+
+
+def test_attention_in_16_bits_drops_the_same_weights_on_the_way_back() -> None:
+    drawn, outputs, _ = attended(torch.bfloat16, p=0.3)
+    gradient = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(1))
+    (outputs.float() * gradient).sum().backward()
+    assert not torch.equal(outputs, attended(torch.bfloat16)[1]), "something was dropped"
+    query, _, value = drawn
+    # outputs are linear in the values: with the same weights dropped, both sides are the same sum
+    assert (value.grad.float() * value.float()).sum().item() == pytest.approx(
+        (outputs.float() * gradient).sum().item(), rel=0.02
+    )
+    # a weight that was dropped sends nothing back to its query: with nearly all gone, most queries hear nothing
+    drawn, outputs, _ = attended(torch.bfloat16, p=0.98)
+    outputs.float().sum().backward()
+    silent = (outputs.transpose(1, 2) == 0).all(dim=-1)
+    assert silent.any() and (drawn[0].grad[silent] == 0).all()
+
+
+@given(p=some.floats(0.01, 0.99), seed=some.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_light_dropout_drops_as_many_and_keeps_the_mean(p: float, seed: int) -> None:
+    torch.manual_seed(seed)
+    count = 40_001  # no multiple of four
+    values = torch.ones(count, dtype=torch.bfloat16, requires_grad=True)
+    (layer,) = models.lighten(nn.Sequential(nn.Dropout(p)))
+    dropped = layer(values)
+    error = 5 * math.sqrt(p * (1 - p) / count)
+    gone = dropped == 0
+    assert abs(gone.float().mean().item() - p) < error
+    for lane in range(4):  # four values are drawn at once
+        assert abs(gone[lane::4].float().mean().item() - p) < 2.5 * error
+    assert torch.allclose(dropped[~gone].float(), torch.tensor(1 / (1 - p)), rtol=0.01)
+    dropped.float().sum().backward()
+    assert torch.equal(values.grad, dropped), "the gradient passes where the value did"
+    torch.manual_seed(seed)
+    assert torch.equal(layer(values), dropped), "drawn from torch's random state"
+
+
+def test_light_dropout_is_the_library_s_elsewhere() -> None:
+    (layer,) = models.lighten(nn.Sequential(nn.Dropout(0.5)))
+    for values, p in ((torch.ones(50), 0.5), (torch.ones(50, dtype=torch.bfloat16), 1.0)):
+        layer.p = p
+        torch.manual_seed(0)
+        found = layer(values)
+        torch.manual_seed(0)
+        assert torch.equal(found, nn.functional.dropout(values, p))
+    short = torch.ones(50, dtype=torch.bfloat16)
+    layer.p = 0.0
+    assert torch.equal(layer(short), short)
+    layer.p = 0.5
+    assert torch.equal(layer.eval()(short), short)
+    assert not models.lighten(nn.Sequential(nn.Dropout(0.5)).eval())[0].training
 
 
 @given(student=some.integers(1, 24), teacher=some.integers(1, 24), kind=some.sampled_from(["uniform", "top", "bottom"]))

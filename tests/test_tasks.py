@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -436,3 +437,14 @@ def test_pieces_of_a_part_are_drawn_from_the_whole_text(tmp_path: Path) -> None:
     assert places == sorted(places) and places[0] < 10 and places[-1] > 30
     assert part == tasks.pieces(lines, words, length=10, count=10)["input_ids"]
     assert tasks.pieces(lines, words, length=10, count=10**9)["input_ids"] == whole
+
+
+@given(lengths=some.lists(some.integers(1, 90)), tokens=some.integers(1, 200))
+def test_batches_hold_every_row_once_and_no_more_tokens_than_said(lengths: list[int], tokens: int) -> None:
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    made = list(tasks.batches(lengths, tokens=tokens))
+    assert [i for batch in made for i in batch] == order
+    for batch in made:
+        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= tokens
+    for batch, after in itertools.pairwise(made):
+        assert (len(batch) + 1) * lengths[after[0]] > tokens, "no room was left"

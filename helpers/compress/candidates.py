@@ -7,7 +7,7 @@ takes its neighbours among word vectors.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +50,6 @@ weren won wouldn
 """
 KEPT = frozenset((GRAMMAR + CONTRACTED).split())
 PART = 2000  # rows after which what is done is kept
-BATCH_TOKENS = 2048  # what a layer computes for them stays in a core's cache; larger batches are slower
 CANDIDATES = "candidates.parquet"
 LINES = pyarrow.schema(
     [
@@ -98,18 +97,6 @@ def allowed(tokenizer: BertTokenizer) -> Tensor:
     return torch.tensor([bool(LETTERS.fullmatch(w)) and len(w) > 1 and w not in KEPT for w, _ in vocabulary])
 
 
-def _batches(order: Sequence[int], lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
-    """Part queries, in order of their length, into batches of at most `tokens` tokens, or of one query."""
-    batch: list[int] = []
-    for i in order:
-        if batch and (len(batch) + 1) * lengths[i] > tokens:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
-
-
 @torch.inference_mode()
 def fill_masks(
     model: nn.Module,
@@ -117,7 +104,7 @@ def fill_masks(
     queries: Sequence[tuple[Sequence[int], int]],
     *,
     count: int,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int = tasks.BATCH_TOKENS,
     precision: str = "float32",
 ) -> list[list[str]]:
     """Return for each query (token ids, place) the `count` most probable words at that place, when it is masked.
@@ -128,9 +115,8 @@ def fill_masks(
     where, may = device(), allowed(tokenizer)
     model, may = model.to(where).eval(), may.to(where)
     names = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-    order = sorted(range(len(queries)), key=lambda i: len(queries[i][0]))
     found: list[list[str]] = [[] for _ in queries]
-    for chosen in _batches(order, [len(ids) for ids, _ in queries], batch_tokens):
+    for chosen in tasks.batches([len(ids) for ids, _ in queries], tokens=batch_tokens):
         rows = [{"input_ids": list(queries[i][0])} for i in chosen]
         rows = [
             row | {"token_type_ids": [0] * len(row["input_ids"]), "attention_mask": [1] * len(row["input_ids"])}
@@ -160,7 +146,7 @@ def candidates(
     *,
     count: int,
     max_length: int,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int = tasks.BATCH_TOKENS,
     precision: str = "float32",
 ) -> list[Options]:
     """Return for each text its replaceable words with what may stand in their place.

@@ -7,11 +7,13 @@ keeps in memory what fits.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -22,7 +24,6 @@ from helpers.environment import RunError, device
 
 __all__ = ["TeacherOutputs", "check_room", "with_outputs"]
 
-BATCH = 64
 COMPLETE = "complete"
 
 
@@ -88,7 +89,7 @@ class TeacherOutputs:
             folder.mkdir(parents=True)
             self._compute(teacher, rows, precision)
             (folder / COMPLETE).touch()
-        self.files = {name: self._open(name, "r") for name in self.starts}
+        self.files = {name: self._open(name) for name in self.starts}
 
     def batch(self, ids: Sequence[int], length: int) -> dict[str, Tensor]:
         """Return rows by number, padded with zeros to `length`: float16 `teacher_hidden` (B, M + 1, T, H) and
@@ -104,15 +105,15 @@ class TeacherOutputs:
         return {"teacher_hidden": torch.from_numpy(hidden), "teacher_scores": torch.from_numpy(scores)}
 
     def _reserve(self, name: str) -> None:
-        """Make a file and set its room on the disk aside: a map that then finds none would kill the process."""
+        """Make a file and set its room on the disk aside, so that none is missing later."""
         size = 2 * max(1, int(self.starts[name][-1]))
         with open(self.folder / name, "wb") as file:
             file.truncate(size)
             if hasattr(os, "posix_fallocate"):  # not on every system
                 os.posix_fallocate(file.fileno(), 0, size)
 
-    def _open(self, name: str, mode: str) -> np.memmap:
-        return np.memmap(self.folder / name, np.float16, mode, shape=(max(1, int(self.starts[name][-1])),))
+    def _open(self, name: str) -> np.memmap:
+        return np.memmap(self.folder / name, np.float16, "r", shape=(max(1, int(self.starts[name][-1])),))
 
     def _part(self, name: str, row: int) -> np.ndarray:
         start, end = self.starts[name][row : row + 2]
@@ -122,35 +123,38 @@ class TeacherOutputs:
     def _compute(self, teacher: nn.Module, rows: Sequence[Mapping[str, list[int]]], precision: str) -> None:
         for name in self.starts:
             self._reserve(name)
-        self.files = {name: self._open(name, "r+") for name in self.starts}
         where = device()
         teacher = models.expose_scores(teacher).to(where).eval()
         if precision == "bf16":  # otherwise each batch would round all the weights again
             teacher = _rounded(teacher)
-        order = np.argsort(self.lengths, kind="stable")
-        for start in range(0, len(order), BATCH):
-            chosen = order[start : start + BATCH]
-            batch = tasks.collate([{name: rows[i][name] for name in tasks.FIELDS} for i in chosen])
-            inputs = {name: value.to(where) for name, value in batch.items()}
-            with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):
-                said = teacher(**inputs, output_hidden_states=True, output_attentions=True)
-            hidden = torch.stack([said.hidden_states[layer] for layer in [0, *self.layers]], dim=1)
-            scores = torch.stack([said.attentions[layer - 1] for layer in self.layers], dim=1)
-            self._write(chosen, hidden.float().cpu().numpy(), scores.float().cpu().numpy())
-        for file in self.files.values():
-            file.flush()
+        with contextlib.ExitStack() as stack:
+            files = {name: stack.enter_context(open(self.folder / name, "r+b")) for name in self.starts}
+            for chosen in tasks.batches(self.lengths.tolist()):
+                batch = tasks.collate([{name: rows[i][name] for name in tasks.FIELDS} for i in chosen])
+                inputs = {name: value.to(where) for name, value in batch.items()}
+                with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):
+                    said = teacher(**inputs, output_hidden_states=True, output_attentions=True)
+                hidden = torch.stack([said.hidden_states[layer] for layer in [0, *self.layers]], dim=1)
+                scores = torch.stack([said.attentions[layer - 1] for layer in self.layers], dim=1)
+                self._write(files["hidden"], "hidden", chosen, hidden.float())
+                self._write(files["scores"], "scores", chosen, scores.float())
 
-    def _write(self, ids: np.ndarray, hidden: np.ndarray, scores: np.ndarray) -> None:
+    def _write(self, file: BinaryIO, name: str, ids: Sequence[int], values: Tensor) -> None:
+        """Write what a batch's rows have, without their padding. Not through a map: its pages would count as memory."""
+        most = torch.finfo(torch.float16).max
+        low, high = values.aminmax()
+        fits = bool(low >= -most and high <= most)  # NaN does not either
+        short, values = values.half().cpu().numpy(), values.cpu().numpy()
         for place, row in enumerate(ids):
             tokens = self.lengths[row]
-            parts = {"hidden": hidden[place, :, :tokens], "scores": scores[place, :, :, :tokens, :tokens]}
-            for name, part in parts.items():
-                if not (np.abs(part) <= np.finfo(np.float16).max).all():  # NaN is not either
-                    raise RunError(
-                        f"The teacher's {name} of row {row} reach {np.abs(part).max():.3g}, which 16 bits do not hold; "
-                        "set teacher_outputs to off."
-                    )
-                self._part(name, row)[:] = part.ravel()
+            part = np.s_[place, :, :tokens] if name == "hidden" else np.s_[place, :, :, :tokens, :tokens]
+            if not fits and not (np.abs(values[part]) <= most).all():
+                raise RunError(
+                    f"The teacher's {name} of row {row} reach {np.abs(values[part]).max():.3g}, which 16 bits do not "
+                    "hold; set teacher_outputs to off."
+                )
+            file.seek(2 * int(self.starts[name][row]))
+            file.write(np.ascontiguousarray(short[part]).data)
 
 
 def _rounded(model: nn.Module) -> nn.Module:

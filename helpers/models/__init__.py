@@ -4,6 +4,7 @@ from helpers.models.attention import expose_scores
 from helpers.models.building import SHAPES, classifier, encoder, language_model, load, masked_language_model, shaped
 from helpers.models.checkpoints import Checkpoint, common_tokenizer, read, read_config, save, tokenizer
 from helpers.models.compact import build, check, own_tensors, share
+from helpers.models.dropout import lighten
 from helpers.models.students import layer_map, project_embeddings, project_layers
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "expose_scores",
     "language_model",
     "layer_map",
+    "lighten",
     "load",
     "masked_language_model",
     "own_tensors",

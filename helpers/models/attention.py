@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import (
@@ -9,6 +11,8 @@ from transformers import (
     AttentionMaskInterface,
 )
 from transformers.masking_utils import eager_mask
+
+from helpers.models import dropout as light
 
 __all__ = ["expose_scores"]
 
@@ -34,7 +38,50 @@ def _attention_with_scores(
     dropout: float = 0.0,
     **_: object,
 ) -> tuple[Tensor, Tensor]:
+    p = dropout if module.training else 0.0
+    if light.suits(query, p):
+        with torch.autocast(query.device.type, enabled=False):  # it would go over the scores in 32 bits
+            return _SixteenBitAttention.apply(query, key, value, attention_mask, scaling, p)
     scores = torch.matmul(query, key.transpose(2, 3)) * scaling
     masked = scores if attention_mask is None else scores + attention_mask
-    weights = nn.functional.dropout(masked.softmax(dim=-1), p=dropout, training=module.training)
+    weights = nn.functional.dropout(masked.softmax(dim=-1), p=p)
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), scores
+
+
+class _SixteenBitAttention(torch.autograd.Function):
+    """The same with bf16 tensors throughout, which is what a CPU's memory needs; the softmax counts in 32 bits inside.
+
+    `query`, `key`, `value` (B, A, T, d); `mask` is added to the scores. Returns (B, T, A, d) and scores (B, A, T, T).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float, p: float
+    ) -> tuple[Tensor, Tensor]:
+        query = query * scaling
+        scores = torch.matmul(query, key.transpose(2, 3))
+        weights = (scores if mask is None else scores + mask.to(scores.dtype)).softmax(dim=-1)
+        ctx.bits, ctx.scaling = light.draw(weights.shape, p), scaling
+        kept = weights
+        if ctx.bits:
+            kept, value = ctx.bits(weights), value * ctx.bits.scale
+        ctx.save_for_backward(query, key, value, weights, kept)
+        ctx.set_materialize_grads(False)  # scores that nobody compares have no gradient
+        return torch.matmul(kept, value).transpose(1, 2).contiguous(), scores
+
+    @staticmethod
+    def backward(ctx: Any, of_output: Tensor | None, of_scores: Tensor | None) -> tuple[Tensor | None, ...]:
+        query, key, value, weights, kept = ctx.saved_tensors
+        of_value = None
+        if of_output is not None:
+            of_output = of_output.transpose(1, 2)
+            of_value = torch.matmul(kept.transpose(2, 3), of_output)
+            of_weights = torch.matmul(of_output, value.transpose(2, 3))
+            if ctx.bits:
+                of_value, of_weights = of_value * ctx.bits.scale, ctx.bits(of_weights)
+            through = torch.ops.aten._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+            of_scores = through if of_scores is None else through.add_(of_scores)
+        if of_scores is None:
+            return (None,) * 6
+        of_query = torch.matmul(of_scores, key) * ctx.scaling
+        return of_query, torch.matmul(of_scores.transpose(2, 3), query), of_value, None, None, None

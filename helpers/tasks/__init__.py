@@ -3,9 +3,10 @@
 from helpers.tasks.glue import GLUE, NLI, TASKS, Task
 from helpers.tasks.loading import VARIANTS, TaskData, fetch, load, load_nli, read_variants, with_variants
 from helpers.tasks.text import Text, load_text
-from helpers.tasks.tokens import FIELDS, collate, encode, pieces
+from helpers.tasks.tokens import BATCH_TOKENS, FIELDS, batches, collate, encode, pieces
 
 __all__ = [
+    "BATCH_TOKENS",
     "FIELDS",
     "GLUE",
     "NLI",
@@ -14,6 +15,7 @@ __all__ = [
     "TaskData",
     "Text",
     "VARIANTS",
+    "batches",
     "collate",
     "encode",
     "fetch",
