@@ -84,6 +84,7 @@ ABLATIONS = {  # what an ablation changes; its arm is called ablation_<name>
     "mean_over_classes": "prediction loss divided by the classes",
     "gold_scores": "scores from the labels",
     "teacher_dropout": "teacher with its dropout on",
+    "drop_incomplete": "whole batches only",
     "authors_code": "the authors' code: its losses, all together",
 }
 ARMS |= {f"ablation_{name}": title for name, title in ABLATIONS.items()}

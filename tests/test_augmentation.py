@@ -196,6 +196,20 @@ def test_both_sides_of_pairs_are_changed_in_turn_and_as_often_as_asked() -> None
     assert made[0] != other[0] and made[0] != seeded[0]
 
 
+def test_the_first_text_stays_changed_as_in_the_authors_code() -> None:
+    texts = ["red tree red", "blue tree"]
+    settings = Augmentation(variants=4, probability=0.6, first_text_stays_changed=True)
+    made = list(variants(texts, [options_of(text) for text in texts], settings, row=2))
+    firsts, seconds = zip(*made, strict=True)
+    turn = next(i for i, text in enumerate(seconds) if text != texts[1])
+    assert 1 < turn < len(made) <= 8, "of each text as many are drawn"
+    assert set(seconds[:turn]) == {texts[1]} and texts[0] not in firsts
+    assert set(firsts[turn:]) == {firsts[turn - 1]}, "the last variant of the first stands beside all of the second"
+    single = [options_of(texts[0])]
+    plain = Augmentation(variants=4, probability=0.6)
+    assert list(variants(texts[:1], single, settings, row=2)) == list(variants(texts[:1], single, plain, row=2))
+
+
 # the step
 
 

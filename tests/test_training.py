@@ -18,7 +18,7 @@ from torch import nn
 
 from helpers import models, training
 from helpers.artifacts.store import CHECKPOINTS, spent
-from helpers.environment import RunError
+from helpers.environment import InputError, RunError
 from helpers.tasks import collate
 from helpers.training import LengthBuckets, Training, fit, logits_of, task_loss
 
@@ -47,6 +47,19 @@ def test_buckets_hold_each_row_once(lengths: list[int], size: int, seed: int, ep
     assert len(batches) == len(buckets) == math.ceil(len(lengths) / size)
     assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
     assert all(1 <= len(batch) <= size for batch in batches)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 60), min_size=9, max_size=100), size=st.integers(1, 9), seed=st.integers(0, 2**31)
+)
+@settings(max_examples=60, deadline=None)
+def test_incomplete_batches_may_be_dropped(lengths: list[int], size: int, seed: int) -> None:
+    buckets = LengthBuckets(lengths, size, seed=seed, drop_incomplete=True)
+    batches = list(buckets)
+    assert len(batches) == len(buckets) == len(lengths) // size
+    assert {len(batch) for batch in batches} <= {size}
+    rows = [row for batch in batches for row in batch]
+    assert len(set(rows)) == len(rows) and set(rows) <= set(range(len(lengths)))
 
 
 @given(seed=st.integers(0, 2**31), epoch=st.integers(0, 5), noise=st.integers(0, 2**31))
@@ -210,6 +223,21 @@ def test_fit_calls_after_step_after_every_step(tmp_path: Path) -> None:
     fit(model, tiny.tokens(40), loss=task_loss, training=settings, folder=tmp_path, after_step=freeze_at_one)
     assert seen == [True] * 10
     assert model.classifier.bias.tolist() == [1.0, 1.0]
+
+
+def test_fit_may_train_on_whole_batches_only(tmp_path: Path) -> None:
+    settings = Training(epochs=2, learning_rate=1e-3, batch_size=3)
+    sizes: list[int] = []
+
+    def loss(model: nn.Module, batch: dict) -> tuple[torch.Tensor, dict]:
+        sizes.append(len(batch["input_ids"]))
+        return task_loss(model, batch)
+
+    options = {"loss": loss, "training": settings, "drop_incomplete": True}
+    fit(tiny.classifier(), tiny.tokens(8), folder=tmp_path / "dropped", **options)
+    assert sizes == [3, 3, 3, 3]
+    with pytest.raises(InputError, match="2 rows fill no batch of 3: set drop_incomplete to false"):
+        fit(tiny.classifier(), tiny.tokens(2), folder=tmp_path / "none", **options)
 
 
 def test_fit_logs_the_parts_of_a_loss(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ class Augmentation:
     variants: int = 20
     probability: float = 0.4
     seed: int = 0
+    first_text_stays_changed: bool = False  # the authors' code: a pair's second text is varied beside a changed first
 
 
 def variants(
@@ -35,18 +36,23 @@ def variants(
 ) -> Iterator[tuple[str, ...]]:
     """Draw variants of a row of one or two texts, none equal to the row or to one another.
 
-    Of a pair one text is changed and the other stays to the letter, in turn. What is drawn depends on the seed and on
-    the row's number alone. A row with few words has fewer variants: after as many draws as wanted it is enough.
+    Of a pair one text is changed and the other stays to the letter, in turn. (The authors' code varies the first text
+    alone, then the second beside the first one's last variant, and draws as many of each.) What is drawn depends on the
+    seed and on the row's number alone. A row with few words has fewer variants: after as many draws as wanted it is
+    enough.
     """
     random = np.random.default_rng([settings.seed, row])
-    told = {tuple(texts)}
-    for draw in range(settings.variants):
-        changed = draw % len(texts)
-        new = list(texts)
+    told, kept, count = {tuple(texts)}, list(texts), settings.variants
+    stays = settings.first_text_stays_changed
+    for draw in range(count * len(texts) if stays else count):
+        changed = draw // count if stays else draw % len(texts)
+        new = list(kept)
         new[changed] = _replace(texts[changed], options[changed], settings.probability, random)
         if tuple(new) not in told:
             told.add(tuple(new))
             yield tuple(new)
+            if stays and changed == 0:
+                kept[0] = new[0]
 
 
 def _replace(text: str, options: Options, probability: float, random: np.random.Generator) -> str:

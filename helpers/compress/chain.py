@@ -151,6 +151,7 @@ class Chain(Answers):
             max_length=self.recipe.max_length,
             **method,
             **({"options": options} if options != LossOptions() else {}),
+            **({"drop_incomplete": True} if self.recipe.drop_incomplete else {}),
             **self._more_rows(training.epochs, after=self.recipe.intermediate_epochs if stage == "prediction" else 0),
         )
 
@@ -177,6 +178,7 @@ class Chain(Answers):
             variants=recipe.augmentation_variants,
             probability=recipe.augmentation_probability,
             seed=recipe.seed,
+            first_text_stays_changed=recipe.first_text_stays_changed,
         )
         return node(augment, found=self.candidates, data=self.data, settings=settings)
 

@@ -107,15 +107,16 @@ def distil(
     variants: Path | None = None,
     max_steps: int | None = None,
     first_epoch: int = 0,
+    drop_incomplete: bool = False,
 ) -> None:
     """Train a student on a teacher's `intermediate` states, or on its `prediction`. The labels are not used.
 
     `teacher_outputs`: `off` asks the teacher in every epoch, `logits` and `all` ask once and read the answers again,
     `all` also the states, `bound_gb` gigabytes of them at the most. `variants` (of `augmentation.augment`) join the
-    rows; `max_steps` ends the training earlier or later than its epochs do, and `first_epoch` numbers the first of them
-    (see `fit`). Raises `InputError` if the two models do
-    not share one vocabulary, or if `options` ask for a teacher whose outputs cannot be stored, `RunError` if they take
-    too much room.
+    rows; `max_steps` ends the training earlier or later than its epochs do, `first_epoch` numbers the first of them,
+    `drop_incomplete` leaves out batches that are not full (see `fit`). Raises `InputError` if the two models do not
+    share one vocabulary, or if `options` ask for a teacher whose outputs cannot be stored, `RunError` if they take too
+    much room.
     """
     options = options or LossOptions()
     if teacher_outputs != "off" and options.needs_live_teacher:
@@ -143,6 +144,6 @@ def distil(
             collator = with_outputs(lambda ids, _: {"teacher_logits": logits[ids]})
     numbered = rows.add_column("row", range(len(rows)))
     settings = {"training": training, "folder": folder, "collator": collator, "max_steps": max_steps}
-    settings |= {"first_epoch": first_epoch}
+    settings |= {"first_epoch": first_epoch, "drop_incomplete": drop_incomplete}
     write_curve(folder, fit(loss, numbered, loss=sum_of_parts, **settings))
     models.save(pupil, words, folder)

@@ -9,6 +9,7 @@ from helpers.profiles.recipe import DISTILBERT_WEIGHTS, LOSSES, Recipe
 
 __all__ = ["ABLATIONS", "COMPARED_WITH", "DISTILBERT", "ablations_for"]
 
+# of its losses: that batches are whole is another matter, less than one batch in an epoch
 AUTHORS_CODE = ("shared_projection", "padding_counts", "mean_over_classes", "gold_scores", "teacher_dropout")
 
 ABLATIONS: Mapping[str, Mapping[str, Any]] = {
@@ -22,6 +23,7 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "mean_over_classes": {"mean_over_classes": True},
     "gold_scores": {"gold_scores": True},
     "teacher_dropout": {"teacher_dropout": True},
+    "drop_incomplete": {"drop_incomplete": True},
     "authors_code": dict.fromkeys(AUTHORS_CODE, True),
 }
 # of DistilBERT: each part of its loss left out; then weights that owe the teacher nothing, and no distillation on text

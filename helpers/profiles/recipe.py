@@ -75,13 +75,15 @@ class Recipe:
     prediction_epochs: int
     prediction_learning_rate: float
     temperature: float = 1.0
-    # what the authors' code does otherwise than their paper; each is explained in `losses.LossOptions`
+    # what the authors' code does otherwise than their paper; those of its losses are explained in `losses.LossOptions`
     temperature_squared: bool = False
     shared_projection: bool = False
     padding_counts: bool = False
     mean_over_classes: bool = False
     gold_scores: bool = False
     teacher_dropout: bool = False
+    drop_incomplete: bool = False  # an epoch of distillation has whole batches only
+    first_text_stays_changed: bool = False  # of a pair, while its second text is augmented
     ablations: list[str] = field(default_factory=list)  # of `ablations.ABLATIONS`, to be shown beside the student
     # the teacher's outputs: asked anew in each epoch (off), or stored once: its logits, or all that is compared
     teacher_outputs: str = "off"

@@ -21,7 +21,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_callback import PrinterCallback
 
 from helpers.artifacts.store import CHECKPOINTS, SPENT, spent
-from helpers.environment import RunError, quiet, set_seed
+from helpers.environment import InputError, RunError, quiet, set_seed
 from helpers.models import own_tensors
 from helpers.tasks import collate
 
@@ -52,20 +52,31 @@ class LengthBuckets(Sampler[list[int]]):
     """
 
     def __init__(
-        self, lengths: Sequence[int], batch_size: int, *, seed: int, epoch: Callable[[], int] = lambda: 0
+        self,
+        lengths: Sequence[int],
+        batch_size: int,
+        *,
+        seed: int,
+        epoch: Callable[[], int] = lambda: 0,
+        drop_incomplete: bool = False,
     ) -> None:
         self.lengths, self.batch_size, self.seed, self.epoch = np.asarray(lengths), batch_size, seed, epoch
+        self.drop_incomplete = drop_incomplete
 
     def __len__(self) -> int:
-        return math.ceil(len(self.lengths) / self.batch_size)
+        return _batches(len(self.lengths), self.batch_size, drop_incomplete=self.drop_incomplete)
 
     def __iter__(self) -> Iterator[list[int]]:
         random = np.random.default_rng([self.seed, self.epoch()])
-        order = random.permutation(len(self.lengths))
+        order = random.permutation(len(self.lengths))[: len(self) * self.batch_size]
         pools = [order[i : i + 50 * self.batch_size] for i in range(0, len(order), 50 * self.batch_size)]
         order = np.concatenate([pool[np.argsort(-self.lengths[pool], kind="stable")] for pool in pools])
         batches = [order[i : i + self.batch_size].tolist() for i in range(0, len(order), self.batch_size)]
         return iter([batches[i] for i in random.permutation(len(batches))])
+
+
+def _batches(rows: int, batch_size: int, *, drop_incomplete: bool) -> int:
+    return rows // batch_size if drop_incomplete else math.ceil(rows / batch_size)
 
 
 def sum_of_parts(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -86,19 +97,26 @@ def fit(
     first_epoch: int = 0,
     after_step: Callable[[nn.Module], None] | None = None,
     optimizer: str = "adamw_torch_fused",
+    drop_incomplete: bool = False,
 ) -> list[dict[str, float]]:
     """Train `model` in place and return its learning curve: {step, loss, and each part of the loss}.
 
     Checkpoints lie in `folder/checkpoints`; if a complete one is there, training goes on from it and ends where an
     uninterrupted run ends. `first_epoch` numbers the first epoch, on which the order of the rows depends. `after_step`
-    is called with the model after every optimizer step. Chance belongs into `loss`: batches are collated ahead of their
-    step, so a resumed run would not draw again what `collator` drew. Raises `RunError` when the loss is no longer
-    finite.
+    is called with the model after every optimizer step. With `drop_incomplete` an epoch has whole batches only. Chance
+    belongs into `loss`: batches are collated ahead of their step, so a resumed run would not draw again what `collator`
+    drew. Raises `RunError` when the loss is no longer finite, `InputError` if the rows do not fill one batch where only
+    whole ones count.
     """
     if training.epochs == 0 or max_steps == 0:
         return []
     data = [rows[i] for i in range(len(rows))]
-    steps_per_epoch = math.ceil(len(data) / training.batch_size)
+    steps_per_epoch = _batches(len(data), training.batch_size, drop_incomplete=drop_incomplete)
+    if not steps_per_epoch:
+        raise InputError(
+            f"{len(data)} rows fill no batch of {training.batch_size}: set drop_incomplete to false, or a lower "
+            "batch_size."
+        )
     total = max_steps or steps_per_epoch * training.epochs
     logged_every = max(1, total // 20)
     # a checkpoint right after an entry of the curve: a resumed run then has the same curve, too
@@ -129,7 +147,7 @@ def fit(
     )
     steps = _Steps(after_step, began=time.monotonic() - spent(folder))
     trainer = _Trainer(model=model, args=arguments, train_dataset=data, data_collator=collator, callbacks=[steps])
-    trainer.loss, trainer.first_epoch = loss, first_epoch
+    trainer.loss, trainer.first_epoch, trainer.drop_incomplete = loss, first_epoch, drop_incomplete
     trainer.remove_callback(PrinterCallback)
     set_seed(training.seed)
     trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
@@ -149,17 +167,21 @@ class _Trainer(Trainer):
 
     loss: Loss
     first_epoch: int
+    drop_incomplete: bool
 
     def get_train_dataloader(self) -> DataLoader:
         lengths = [len(row["input_ids"]) for row in self.train_dataset]
         size = self.args.per_device_train_batch_size
-        buckets = LengthBuckets(lengths, size, seed=self.args.seed, epoch=self._epoch)
+        buckets = LengthBuckets(
+            lengths, size, seed=self.args.seed, epoch=self._epoch, drop_incomplete=self.drop_incomplete
+        )
         loader = DataLoader(self.train_dataset, batch_sampler=buckets, collate_fn=self.data_collator)
         self.parts: dict[str, list[Tensor]] = {}
         return self.accelerator.prepare(loader)
 
     def _epoch(self) -> int:
-        per_epoch = math.ceil(len(self.train_dataset) / self.args.per_device_train_batch_size)
+        size = self.args.per_device_train_batch_size
+        per_epoch = _batches(len(self.train_dataset), size, drop_incomplete=self.drop_incomplete)
         return self.first_epoch + self.state.global_step // per_epoch
 
     def compute_loss(self, model: nn.Module, inputs: Batch, **_: object) -> Tensor:
