@@ -58,7 +58,7 @@ def _begin(
     return student
 
 
-@step(version=2)
+@step(version=1)
 def distil_on_text(
     folder: Path,
     *,
@@ -89,7 +89,7 @@ def start_from_general(folder: Path, *, general: Path, task: str, seed: int) -> 
     models.save(model, models.tokenizer(general), folder)
 
 
-@step(version=2)
+@step(version=1)
 def distil(
     folder: Path,
     *,
