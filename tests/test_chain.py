@@ -130,7 +130,22 @@ def test_an_ablation_changes_the_stage_that_it_is_about(name: str) -> None:
         assert getattr(changed, model).key == getattr(usual, model).key, "compared with the same"
 
 
-def test_the_authors_code_is_all_of_its_departures() -> None:
+def test_the_authors_pairs_are_a_switch_of_augmentation() -> None:
+    for stays in (False, True):
+        settings = chain(augmented="teacher", first_text_stays_changed=stays).variants.arguments["settings"]
+        assert settings.first_text_stays_changed is stays
+
+
+def test_whole_batches_need_rows() -> None:
+    for changes in ({"drop_incomplete": True}, {"ablations": ["drop_incomplete"]}):
+        one = chain(**changes)
+        one.check_room()
+        with pytest.raises(InputError, match="rows fill no batch of 100000, and drop_incomplete"):
+            one.changed(batch_size=100_000).check_room()
+    chain(batch_size=100_000).check_room()
+
+
+def test_the_authors_code_is_all_that_its_losses_do_otherwise() -> None:
     one = chain(**profiles.ABLATIONS["authors_code"])
     said = {
         name

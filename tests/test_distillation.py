@@ -74,7 +74,7 @@ def test_hidden_loss_by_hand() -> None:
     assert hidden_loss(student, projection(student), projection, MASK).item() == 0.0
 
 
-@pytest.mark.parametrize("in_cache", [1, 70, 2**18])
+@pytest.mark.parametrize("in_cache", [1, 100, 2**18])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_losses_gradients_are_the_formula_s(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, in_cache: int
@@ -91,6 +91,17 @@ def test_the_losses_gradients_are_the_formula_s(
         (found,) = torch.autograd.grad(3 * loss, student, retain_graph=True)
         assert found.dtype == dtype
         assert torch.allclose(found.float(), formula.float(), rtol=1e-6 if dtype == torch.float32 else 0.02)
+
+
+def test_gradients_reach_states_and_projection_of_real_tokens_only() -> None:
+    student, teacher = normal(0, 3, 5, 4).requires_grad_(), normal(1, 3, 5, 6)
+    projection = nn.Linear(4, 6, bias=False)
+    wanted = (student, projection.weight)
+    found = torch.autograd.grad(hidden_loss(student, teacher, projection, MASK), wanted)
+    formula = torch.autograd.grad((projection(student) - teacher)[MASK.bool()].square().mean(), wanted)
+    for ours, theirs in zip(found, formula, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+    assert (found[0][~MASK.bool()] == 0).all()
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
@@ -409,6 +420,15 @@ def test_distil_teaches_without_labels(tmp_path: Path, folders: tuple[Path, Path
     other = Training(epochs=6, learning_rate=1e-2, batch_size=16, seed=1)
     seeded = run(tmp_path / "seeded", folders, stage=stage, training=other)
     assert any(not torch.equal(value, seeded.state_dict()[name]) for name, value in made.state_dict().items())
+
+
+def test_distil_may_drop_incomplete_batches(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    settings = Training(epochs=1, learning_rate=1e-2, batch_size=21)
+    whole, rest = divmod(len(tiny.task_data().train), 21)
+    assert rest
+    for dropped in (False, True):
+        run(tmp_path / str(dropped), folders, stage="prediction", training=settings, drop_incomplete=dropped)
+        assert training.read_curve(tmp_path / str(dropped))[-1]["step"] == (whole if dropped else whole + 1)
 
 
 @pytest.mark.parametrize("stage", ["intermediate", "prediction"])

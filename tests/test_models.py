@@ -20,7 +20,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig, BertFor
 
 from helpers import models
 from helpers.environment import InputError
-from helpers.models import attention
+from helpers.models import attention, dropout
 from tests import published
 
 BATCH = {
@@ -410,13 +410,11 @@ def test_dropout_acts_on_exposed_scores_in_training_only() -> None:
     assert not torch.equal(_logits(model), _logits(model))
 
 
-def attended(
-    dtype: torch.dtype, *, p: float = 0.0, tokens: int = 7, seed: int = 0
-) -> tuple[list[Tensor], Tensor, Tensor]:
-    """Return query, key and value (3, 2, T, 4) and what attention makes of them; the last two tokens are padding."""
-    random = torch.Generator().manual_seed(seed)
-    drawn = [torch.randn(3, 2, tokens, 4, generator=random).to(dtype).requires_grad_() for _ in range(3)]
-    mask = torch.zeros(3, 1, tokens, tokens)
+def attended(dtype: torch.dtype, *, p: float = 0.0) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Return query, key and value (3, 2, 7, 4) and what attention makes of them; the last two tokens are padding."""
+    random = torch.Generator().manual_seed(0)
+    drawn = [torch.randn(3, 2, 7, 4, generator=random).to(dtype).requires_grad_() for _ in range(3)]
+    mask = torch.zeros(3, 1, 7, 7)
     mask[..., -2:] = torch.finfo(torch.float32).min
     outputs, scores = attention._attention_with_scores(nn.Module().train(), *drawn, mask, 0.5, dropout=p)
     return drawn, outputs, scores
@@ -438,20 +436,29 @@ def test_attention_in_16_bits_is_attention(parts: tuple[int, ...]) -> None:
 
 
 def test_attention_in_16_bits_drops_the_same_weights_on_the_way_back() -> None:
-    drawn, outputs, _ = attended(torch.bfloat16, p=0.3)
-    gradient = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(1))
-    (outputs.float() * gradient).sum().backward()
-    assert not torch.equal(outputs, attended(torch.bfloat16)[1]), "something was dropped"
-    query, _, value = drawn
-    # outputs are linear in the values: with the same weights dropped, both sides are the same sum
-    assert (value.grad.float() * value.float()).sum().item() == pytest.approx(
-        (outputs.float() * gradient).sum().item(), rel=0.02
+    gradient = torch.randn(3, 7, 2, 4, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(2)
+    drawn, outputs, scores = attended(torch.bfloat16, p=0.3)
+    ((outputs * gradient).sum() + scores.float().square().sum()).backward()
+    torch.manual_seed(2)
+    kept = dropout.draw((3, 2, 7, 7), 0.3)  # the same weights again
+    query, key, value = (each.detach().float().requires_grad_() for each in drawn)
+    plain = query @ key.transpose(2, 3) * 0.5
+    weights = (
+        plain[..., :-2].softmax(dim=-1) * kept(torch.ones(3, 2, 7, 7, dtype=torch.bfloat16))[..., :-2] * kept.scale
     )
-    # a weight that was dropped sends nothing back to its query: with nearly all gone, most queries hear nothing
-    drawn, outputs, _ = attended(torch.bfloat16, p=0.98)
-    outputs.float().sum().backward()
-    silent = (outputs.transpose(1, 2) == 0).all(dim=-1)
-    assert silent.any() and (drawn[0].grad[silent] == 0).all()
+    expected = (weights @ value[:, :, :-2]).transpose(1, 2)
+    ((expected * gradient).sum() + plain.square().sum()).backward()
+    pairs = [(outputs, expected), *((a.grad, b.grad) for a, b in zip(drawn, (query, key, value), strict=True))]
+    for short, exact in pairs:
+        assert (short.float() - exact).norm() < 0.02 * exact.norm()
+
+
+def test_attention_in_16_bits_stays_finite_where_all_is_padding() -> None:
+    drawn = [torch.ones(1, 1, 3, 4, dtype=torch.bfloat16) for _ in range(3)]
+    mask = torch.full((1, 1, 3, 3), torch.finfo(torch.float32).min)
+    outputs, _ = attention._attention_with_scores(nn.Module(), *drawn, mask, 0.5)
+    assert torch.equal(outputs, torch.ones_like(outputs))
 
 
 @given(p=some.floats(0.01, 0.99), seed=some.integers(0, 99))
@@ -476,18 +483,19 @@ def test_light_dropout_drops_as_many_and_keeps_the_mean(p: float, seed: int) -> 
 
 def test_light_dropout_is_the_library_s_elsewhere() -> None:
     (layer,) = models.lighten(nn.Sequential(nn.Dropout(0.5)))
-    for values, p in ((torch.ones(50), 0.5), (torch.ones(50, dtype=torch.bfloat16), 1.0)):
+    short = torch.ones(50, dtype=torch.bfloat16)
+    for values, p in ((torch.ones(50), 0.5), (short, 1.0), (short, 1 - 1e-6)):
         layer.p = p
         torch.manual_seed(0)
         found = layer(values)
         torch.manual_seed(0)
         assert torch.equal(found, nn.functional.dropout(values, p))
-    short = torch.ones(50, dtype=torch.bfloat16)
     layer.p = 0.0
     assert torch.equal(layer(short), short)
     layer.p = 0.5
     assert torch.equal(layer.eval()(short), short)
-    assert not models.lighten(nn.Sequential(nn.Dropout(0.5)).eval())[0].training
+    (still,) = models.lighten(nn.Sequential(nn.Dropout(0.5, inplace=True)).eval())
+    assert not still.training and still.inplace
 
 
 @given(student=some.integers(1, 24), teacher=some.integers(1, 24), kind=some.sampled_from(["uniform", "top", "bottom"]))

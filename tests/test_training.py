@@ -227,15 +227,19 @@ def test_fit_calls_after_step_after_every_step(tmp_path: Path) -> None:
 
 def test_fit_may_train_on_whole_batches_only(tmp_path: Path) -> None:
     settings = Training(epochs=2, learning_rate=1e-3, batch_size=3)
-    sizes: list[int] = []
+    rows, seen = tiny.tokens(8), []
 
     def loss(model: nn.Module, batch: dict) -> tuple[torch.Tensor, dict]:
-        sizes.append(len(batch["input_ids"]))
+        seen.append(batch["input_ids"].tolist())
         return task_loss(model, batch)
 
     options = {"loss": loss, "training": settings, "drop_incomplete": True}
-    fit(tiny.classifier(), tiny.tokens(8), folder=tmp_path / "dropped", **options)
-    assert sizes == [3, 3, 3, 3]
+    fit(tiny.classifier(), rows, folder=tmp_path / "dropped", **options)
+    lengths = [len(ids) for ids in rows["input_ids"]]
+    orders = [LengthBuckets(lengths, 3, seed=0, epoch=lambda e=epoch: e, drop_incomplete=True) for epoch in (0, 1)]
+    batches = [batch for order in orders for batch in order]
+    assert [len(batch) for batch in batches] == [3, 3, 3, 3] and batches[:2] != batches[2:]
+    assert seen == [collate([rows[i] for i in batch])["input_ids"].tolist() for batch in batches]
     with pytest.raises(InputError, match="2 rows fill no batch of 3: set drop_incomplete to false"):
         fit(tiny.classifier(), tiny.tokens(2), folder=tmp_path / "none", **options)
 

@@ -21,7 +21,10 @@ STEPS: dict[str, Callable[..., None]] = {}
 
 
 def step(*, version: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Declare a function `f(folder, **arguments)` as a step; bump `version` by hand when its result changes."""
+    """Declare a function `f(folder, **arguments)` as a step; bump `version` by hand when its result changes.
+
+    What another processor or number of threads may change as well, rounding and the numbers drawn, is no other result.
+    """
 
     def declare(function: Callable[..., None]) -> Callable[..., None]:
         function.version = version

@@ -36,10 +36,10 @@ def variants(
 ) -> Iterator[tuple[str, ...]]:
     """Draw variants of a row of one or two texts, none equal to the row or to one another.
 
-    Of a pair one text is changed and the other stays to the letter, in turn. (The authors' code varies the first text
-    alone, then the second beside the first one's last variant, and draws as many of each.) What is drawn depends on the
-    seed and on the row's number alone. A row with few words has fewer variants: after as many draws as wanted it is
-    enough.
+    Of a pair one text is changed and the other stays to the letter, in turn; with `first_text_stays_changed` the first
+    text is varied alone, then the second beside the first one's last variant, as many times each. What is drawn depends
+    on the seed and on the row's number alone. A row with few words has fewer variants: after as many draws as wanted it
+    is enough.
     """
     random = np.random.default_rng([settings.seed, row])
     told, kept, count = {tuple(texts)}, list(texts), settings.variants

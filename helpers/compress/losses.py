@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from helpers import models
 from helpers.environment import InputError, set_seed
@@ -19,6 +20,7 @@ __all__ = [
     "LossOptions",
     "PARTS",
     "PredictionLoss",
+    "SumOfSquares",
     "Teacher",
     "attention_loss",
     "hidden_loss",
@@ -26,7 +28,7 @@ __all__ = [
 ]
 
 PARTS = ("embedding", "hidden", "attention")
-IN_CACHE = 2**18  # numbers
+IN_CACHE = 2**18  # numbers, 1 MB of float32: half of a core's second-level cache, or less
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +56,17 @@ class LossOptions:
         return self.padding_counts or self.teacher_dropout
 
 
-class _SumOfSquares(torch.autograd.Function):
-    """The sum of ((ours - theirs) * mask)², counted in float32, a few rows at a time: they stay in a core's cache."""
+class SumOfSquares(torch.autograd.Function):
+    """The sum of ((ours - theirs) * mask)², counted in float32; `mask` holds zeros and ones. `theirs` has no gradient.
+
+    On a CPU a few rows are taken at a time, so that they stay in a core's cache: in one piece, memory would be waited
+    for in each operation.
+    """
 
     @staticmethod
     def forward(ctx: Any, ours: Tensor, theirs: Tensor, mask: Tensor) -> Tensor:
         gaps, total = torch.empty_like(ours), ours.new_zeros((), dtype=torch.float32)
-        rows = max(1, IN_CACHE // ours[0].numel())
+        rows = max(1, IN_CACHE // ours[0].numel()) if ours.device.type == "cpu" else len(ours)
         for kept, *some in zip(*(each.split(rows) for each in (gaps, ours, theirs, mask)), strict=True):
             gap = (some[0].float() - some[1].float()).mul_(some[2])
             total += torch.dot(gap.flatten(), gap.flatten())
@@ -69,8 +75,9 @@ class _SumOfSquares(torch.autograd.Function):
         return total
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (gaps,) = ctx.saved_tensors  # the mask is of zeros and ones, so its square is itself
+        (gaps,) = ctx.saved_tensors
         return torch.mul(gaps, 2 * gradient), None, None
 
 
@@ -87,7 +94,7 @@ def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor, *, padding_co
         )
     keys = mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1).float()
     pairs = keys if padding_counts else keys * mask[:, None, :, None]
-    error = _SumOfSquares.apply(student, teacher, pairs)
+    error = SumOfSquares.apply(student, teacher, pairs)
     return error / ((pairs.numel() if padding_counts else pairs.sum()) * student.shape[1])
 
 
@@ -97,7 +104,7 @@ def hidden_loss(student: Tensor, teacher: Tensor, projection: nn.Module, mask: T
     `student` (B, T, h), `teacher` (B, T, H), `projection` from h to H, `mask` (B, T).
     """
     real = mask[:, :, None].float()
-    return _SumOfSquares.apply(projection(student), teacher, real) / (real.sum() * teacher.shape[-1])
+    return SumOfSquares.apply(projection(student), teacher, real) / (real.sum() * teacher.shape[-1])
 
 
 def prediction_loss(

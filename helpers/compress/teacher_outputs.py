@@ -138,6 +138,9 @@ class TeacherOutputs:
                 scores = torch.stack([said.attentions[layer - 1] for layer in self.layers], dim=1)
                 self._write(files["hidden"], "hidden", chosen, hidden.float())
                 self._write(files["scores"], "scores", chosen, scores.float())
+            for file in files.values():  # what is marked as complete must survive a power cut
+                file.flush()
+                os.fsync(file.fileno())
 
     def _write(self, file: BinaryIO, name: str, ids: Sequence[int], values: Tensor) -> None:
         """Write what a batch's rows have, without their padding. Not through a map: its pages would count as memory."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from transformers import (
     AttentionInterface,
     AttentionMaskInterface,
@@ -60,25 +61,28 @@ class _SixteenBitAttention(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         query = query * scaling
         scores = torch.matmul(query, key.transpose(2, 3))
-        weights = (scores if mask is None else scores + mask.to(scores.dtype)).softmax(dim=-1)
-        ctx.bits, ctx.scaling = light.draw(weights.shape, p), scaling
-        kept = weights
-        if ctx.bits:
-            kept, value = ctx.bits(weights), value * ctx.bits.scale
-        ctx.save_for_backward(query, key, value, weights, kept)
+        if mask is not None:  # float32's lowest number would be minus infinity in 16 bits, and a row of these no number
+            mask = mask.clamp(min=torch.finfo(scores.dtype).min).to(scores.dtype)
+        weights = (scores if mask is None else scores + mask).softmax(dim=-1)
+        ctx.kept, ctx.scaling = light.draw(weights.shape, p), scaling
+        left = weights
+        if ctx.kept:
+            left, value = ctx.kept(weights), value * ctx.kept.scale
+        ctx.save_for_backward(query, key, value, weights, left)
         ctx.set_materialize_grads(False)  # scores that nobody compares have no gradient
-        return torch.matmul(kept, value).transpose(1, 2).contiguous(), scores
+        return torch.matmul(left, value).transpose(1, 2).contiguous(), scores
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, of_output: Tensor | None, of_scores: Tensor | None) -> tuple[Tensor | None, ...]:
-        query, key, value, weights, kept = ctx.saved_tensors
+        query, key, value, weights, left = ctx.saved_tensors
         of_value = None
         if of_output is not None:
             of_output = of_output.transpose(1, 2)
-            of_value = torch.matmul(kept.transpose(2, 3), of_output)
+            of_value = torch.matmul(left.transpose(2, 3), of_output)
             of_weights = torch.matmul(of_output, value.transpose(2, 3))
-            if ctx.bits:
-                of_value, of_weights = of_value * ctx.bits.scale, ctx.bits(of_weights)
+            if ctx.kept:
+                of_value, of_weights = of_value * ctx.kept.scale, ctx.kept(of_weights)
             through = torch.ops.aten._softmax_backward_data(of_weights, weights, -1, weights.dtype)
             of_scores = through if of_scores is None else through.add_(of_scores)
         if of_scores is None:

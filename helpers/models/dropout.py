@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-__all__ = ["Bits", "draw", "lighten", "suits"]
+__all__ = ["Kept", "draw", "lighten", "suits"]
 
 DRAWN = 2**15  # of a 64-bit draw's four parts the last has no sign bit
 
 
-class Bits:
+class Kept:
     """Which values of a 16-bit tensor stay: all bits set where one does, none where it does not."""
 
     def __init__(self, shape: Sequence[int], p: float) -> None:
@@ -29,25 +30,26 @@ class Bits:
         return (values.contiguous().view(torch.int16) & self.bits).view(values.dtype)
 
 
-def draw(shape: Sequence[int], p: float) -> Bits | None:
+def draw(shape: Sequence[int], p: float) -> Kept | None:
     """Return which values stay when each goes with probability `p` (to 1/32768), or None if all do."""
-    return Bits(shape, p) if p else None
+    return Kept(shape, p) if p else None
 
 
 def suits(values: Tensor, p: float) -> bool:
-    """Say whether values (of any shape) can be dropped in this way: 16-bit ones on a CPU, not all of them."""
-    return values.dtype == torch.bfloat16 and values.device.type == "cpu" and p < 1
+    """Say whether values can be dropped in this way: 16-bit ones on a CPU, with a `p` that leaves some."""
+    return values.dtype == torch.bfloat16 and values.device.type == "cpu" and round(DRAWN * (1 - p)) > 0
 
 
 class _Drop(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, p: float) -> Tensor:
-        ctx.bits = Bits(values.shape, p)
-        return ctx.bits(values).mul_(ctx.bits.scale)
+        ctx.kept = Kept(values.shape, p)
+        return ctx.kept(values).mul_(ctx.kept.scale)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return ctx.bits(gradient).mul_(ctx.bits.scale), None
+        return ctx.kept(gradient).mul_(ctx.kept.scale), None
 
 
 class _LightDropout(nn.Dropout):
@@ -58,9 +60,12 @@ class _LightDropout(nn.Dropout):
 
 
 def lighten(model: nn.Module) -> nn.Module:
-    """Let the model's dropout draw fewer bits where it drops 16-bit values on a CPU; elsewhere nothing changes."""
+    """Let the dropout inside a model draw fewer bits where it drops 16-bit values on a CPU; elsewhere nothing changes.
+
+    Returns the same model.
+    """
     for module in model.modules():
         for name, child in module.named_children():
             if type(child) is nn.Dropout:
-                setattr(module, name, _LightDropout(child.p).train(child.training))
+                setattr(module, name, _LightDropout(child.p, child.inplace).train(child.training))
     return model

@@ -64,7 +64,7 @@ class LengthBuckets(Sampler[list[int]]):
         self.drop_incomplete = drop_incomplete
 
     def __len__(self) -> int:
-        return _batches(len(self.lengths), self.batch_size, drop_incomplete=self.drop_incomplete)
+        return _batch_count(len(self.lengths), self.batch_size, drop_incomplete=self.drop_incomplete)
 
     def __iter__(self) -> Iterator[list[int]]:
         random = np.random.default_rng([self.seed, self.epoch()])
@@ -75,7 +75,7 @@ class LengthBuckets(Sampler[list[int]]):
         return iter([batches[i] for i in random.permutation(len(batches))])
 
 
-def _batches(rows: int, batch_size: int, *, drop_incomplete: bool) -> int:
+def _batch_count(rows: int, batch_size: int, *, drop_incomplete: bool) -> int:
     return rows // batch_size if drop_incomplete else math.ceil(rows / batch_size)
 
 
@@ -111,8 +111,8 @@ def fit(
     if training.epochs == 0 or max_steps == 0:
         return []
     data = [rows[i] for i in range(len(rows))]
-    steps_per_epoch = _batches(len(data), training.batch_size, drop_incomplete=drop_incomplete)
-    if not steps_per_epoch:
+    steps_per_epoch = _batch_count(len(data), training.batch_size, drop_incomplete=drop_incomplete)
+    if data and not steps_per_epoch:
         raise InputError(
             f"{len(data)} rows fill no batch of {training.batch_size}: set drop_incomplete to false, or a lower "
             "batch_size."
@@ -181,7 +181,7 @@ class _Trainer(Trainer):
 
     def _epoch(self) -> int:
         size = self.args.per_device_train_batch_size
-        per_epoch = _batches(len(self.train_dataset), size, drop_incomplete=self.drop_incomplete)
+        per_epoch = _batch_count(len(self.train_dataset), size, drop_incomplete=self.drop_incomplete)
         return self.first_epoch + self.state.global_step // per_epoch
 
     def compute_loss(self, model: nn.Module, inputs: Batch, **_: object) -> Tensor:
