@@ -140,7 +140,9 @@ def test_whole_batches_need_rows() -> None:
     for changes in ({"drop_incomplete": True}, {"ablations": ["drop_incomplete"]}):
         one = chain(**changes)
         one.check_room()
-        with pytest.raises(InputError, match="rows fill no batch of 100000, and drop_incomplete"):
+        with pytest.raises(
+            InputError, match="rows fill no batch of 100000: set drop_incomplete to false, or a lower batch_size"
+        ):
             one.changed(batch_size=100_000).check_room()
     chain(batch_size=100_000).check_room()
 

@@ -441,7 +441,7 @@ def test_attention_in_16_bits_drops_the_same_weights_on_the_way_back() -> None:
     drawn, outputs, scores = attended(torch.bfloat16, p=0.3)
     ((outputs * gradient).sum() + scores.float().square().sum()).backward()
     torch.manual_seed(2)
-    kept = dropout.draw((3, 2, 7, 7), 0.3)  # the same weights again
+    kept = dropout.Kept((3, 2, 7, 7), 0.3)  # the same weights again
     query, key, value = (each.detach().float().requires_grad_() for each in drawn)
     plain = query @ key.transpose(2, 3) * 0.5
     weights = (

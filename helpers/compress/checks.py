@@ -13,6 +13,7 @@ from helpers.compress import ladder, teacher_outputs
 from helpers.compress.word_vectors import LEAST
 from helpers.environment import InputError
 from helpers.profiles import ABLATIONS, Recipe, ablations_for
+from helpers.training import check_whole_batches
 
 __all__ = ["check_parts", "check_room", "check_text", "config_of"]
 
@@ -48,19 +49,13 @@ def check_parts(recipe: Recipe, sources: Mapping[str, hub.Source]) -> None:
 
 
 def check_room(recipe: Recipe, sources: Mapping[str, hub.Source], data: tasks.TaskData, folder: Path) -> None:
-    """Check, before any training, the room for a teacher's stored outputs, the rows for a ladder and
-    for whole batches.
+    """Check, before any training, the room for a teacher's stored outputs, and the rows for a ladder and whole batches.
 
     Without a published vocabulary rows are not told in tokens yet; such models are small. Raises `InputError` for too
     few rows, `RunError` for too little room.
     """
-    changes = [{}, *(ABLATIONS[name] for name in ablations_for(recipe))]
-    whole = any(change.get("drop_incomplete", recipe.drop_incomplete) for change in changes)
-    if whole and len(data.train) < recipe.batch_size:
-        raise InputError(
-            f"{len(data.train)} rows fill no batch of {recipe.batch_size}, and drop_incomplete leaves out all others; "
-            "set it to false, or lower batch_size."
-        )
+    if recipe.drop_incomplete or "drop_incomplete" in recipe.ablations:
+        check_whole_batches(len(data.train), recipe.batch_size)
     if recipe.ladder_steps:
         ladder.check(len(data.train), steps=recipe.ladder_steps)
     source = next((sources[role] for role in ("teacher", "language_model") if role in sources), None)

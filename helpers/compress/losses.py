@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 PARTS = ("embedding", "hidden", "attention")
-IN_CACHE = 2**18  # numbers, 1 MB of float32: half of a core's second-level cache, or less
+IN_CACHE = 2**18  # numbers, 1 MB of float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +194,7 @@ class PredictionLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.options, self.temperature = options or LossOptions(), temperature
+        # nobody asks for scores here: it is that attention's dropout, too, which is light on a CPU
         self.student = models.lighten(models.expose_scores(student))
         self.teacher = Teacher(teacher, dropout=self.options.teacher_dropout)
 

@@ -64,7 +64,7 @@ class _SixteenBitAttention(torch.autograd.Function):
         if mask is not None:  # float32's lowest number would be minus infinity in 16 bits, and a row of these no number
             mask = mask.clamp(min=torch.finfo(scores.dtype).min).to(scores.dtype)
         weights = (scores if mask is None else scores + mask).softmax(dim=-1)
-        ctx.kept, ctx.scaling = light.draw(weights.shape, p), scaling
+        ctx.kept, ctx.scaling = light.Kept(weights.shape, p) if p else None, scaling
         left = weights
         if ctx.kept:
             left, value = ctx.kept(weights), value * ctx.kept.scale

@@ -1,4 +1,4 @@
-"""Dropout that draws 15 random bits for a value: on a CPU the library's dropout is a quarter of a training step."""
+"""Dropout that draws 15 random bits for a value: on a CPU the library's takes much of a training step."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["Kept", "draw", "lighten", "suits"]
+__all__ = ["Kept", "lighten", "suits"]
 
 DRAWN = 2**15  # of a 64-bit draw's four parts the last has no sign bit
 
 
 class Kept:
-    """Which values of a 16-bit tensor stay: all bits set where one does, none where it does not."""
+    """Which values of a 16-bit tensor stay when each goes with probability `p` (to 1/32768): all bits set, or none."""
 
     def __init__(self, shape: Sequence[int], p: float) -> None:
         kept, count = round(DRAWN * (1 - p)), prod(shape)
@@ -28,11 +28,6 @@ class Kept:
     def __call__(self, values: Tensor) -> Tensor:
         """Return the values that stay, not scaled, and zeros."""
         return (values.contiguous().view(torch.int16) & self.bits).view(values.dtype)
-
-
-def draw(shape: Sequence[int], p: float) -> Kept | None:
-    """Return which values stay when each goes with probability `p` (to 1/32768), or None if all do."""
-    return Kept(shape, p) if p else None
 
 
 def suits(values: Tensor, p: float) -> bool:

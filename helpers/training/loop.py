@@ -25,7 +25,7 @@ from helpers.environment import InputError, RunError, quiet, set_seed
 from helpers.models import own_tensors
 from helpers.tasks import collate
 
-__all__ = ["Batch", "LengthBuckets", "Loss", "Training", "fit", "sum_of_parts"]
+__all__ = ["Batch", "LengthBuckets", "Loss", "Training", "check_whole_batches", "fit", "sum_of_parts"]
 
 Batch = dict[str, Tensor]
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, dict[str, Tensor]]]
@@ -64,7 +64,8 @@ class LengthBuckets(Sampler[list[int]]):
         self.drop_incomplete = drop_incomplete
 
     def __len__(self) -> int:
-        return _batch_count(len(self.lengths), self.batch_size, drop_incomplete=self.drop_incomplete)
+        whole, rest = divmod(len(self.lengths), self.batch_size)
+        return whole if self.drop_incomplete or not rest else whole + 1
 
     def __iter__(self) -> Iterator[list[int]]:
         random = np.random.default_rng([self.seed, self.epoch()])
@@ -75,8 +76,12 @@ class LengthBuckets(Sampler[list[int]]):
         return iter([batches[i] for i in random.permutation(len(batches))])
 
 
-def _batch_count(rows: int, batch_size: int, *, drop_incomplete: bool) -> int:
-    return rows // batch_size if drop_incomplete else math.ceil(rows / batch_size)
+def check_whole_batches(rows: int, batch_size: int) -> None:
+    """Raise `InputError` if so many rows do not fill one batch."""
+    if rows < batch_size:
+        raise InputError(
+            f"{rows} rows fill no batch of {batch_size}: set drop_incomplete to false, or a lower batch_size."
+        )
 
 
 def sum_of_parts(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -111,13 +116,15 @@ def fit(
     if training.epochs == 0 or max_steps == 0:
         return []
     data = [rows[i] for i in range(len(rows))]
-    steps_per_epoch = _batch_count(len(data), training.batch_size, drop_incomplete=drop_incomplete)
-    if data and not steps_per_epoch:
-        raise InputError(
-            f"{len(data)} rows fill no batch of {training.batch_size}: set drop_incomplete to false, or a lower "
-            "batch_size."
-        )
-    total = max_steps or steps_per_epoch * training.epochs
+    if drop_incomplete:
+        check_whole_batches(len(data), training.batch_size)
+    buckets = LengthBuckets(
+        [len(row["input_ids"]) for row in data],
+        training.batch_size,
+        seed=training.seed,
+        drop_incomplete=drop_incomplete,
+    )
+    total = max_steps or len(buckets) * training.epochs
     logged_every = max(1, total // 20)
     # a checkpoint right after an entry of the curve: a resumed run then has the same curve, too
     saved_every = logged_every * math.ceil(max(50, total // 20) / logged_every)
@@ -147,7 +154,7 @@ def fit(
     )
     steps = _Steps(after_step, began=time.monotonic() - spent(folder))
     trainer = _Trainer(model=model, args=arguments, train_dataset=data, data_collator=collator, callbacks=[steps])
-    trainer.loss, trainer.first_epoch, trainer.drop_incomplete = loss, first_epoch, drop_incomplete
+    trainer.loss, trainer.buckets, trainer.first_epoch = loss, buckets, first_epoch
     trainer.remove_callback(PrinterCallback)
     set_seed(training.seed)
     trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
@@ -157,7 +164,7 @@ def fit(
         if "loss" in entry
     ]
     # a trainer refers to itself: what its batches were read from would stay in memory until a collection comes by
-    del trainer
+    del trainer, buckets
     gc.collect()
     return curve
 
@@ -166,23 +173,14 @@ class _Trainer(Trainer):
     """Trainer with our batches, our loss, and the parts of the loss in its log."""
 
     loss: Loss
+    buckets: LengthBuckets
     first_epoch: int
-    drop_incomplete: bool
 
     def get_train_dataloader(self) -> DataLoader:
-        lengths = [len(row["input_ids"]) for row in self.train_dataset]
-        size = self.args.per_device_train_batch_size
-        buckets = LengthBuckets(
-            lengths, size, seed=self.args.seed, epoch=self._epoch, drop_incomplete=self.drop_incomplete
-        )
-        loader = DataLoader(self.train_dataset, batch_sampler=buckets, collate_fn=self.data_collator)
+        self.buckets.epoch = lambda: self.first_epoch + self.state.global_step // len(self.buckets)
+        loader = DataLoader(self.train_dataset, batch_sampler=self.buckets, collate_fn=self.data_collator)
         self.parts: dict[str, list[Tensor]] = {}
         return self.accelerator.prepare(loader)
-
-    def _epoch(self) -> int:
-        size = self.args.per_device_train_batch_size
-        per_epoch = _batch_count(len(self.train_dataset), size, drop_incomplete=self.drop_incomplete)
-        return self.first_epoch + self.state.global_step // per_epoch
 
     def compute_loss(self, model: nn.Module, inputs: Batch, **_: object) -> Tensor:
         loss, parts = self.loss(model, inputs)
