@@ -34,7 +34,8 @@ def header(recipe: profiles.Recipe) -> None:
     versions = ", ".join(f"{name} {here['versions'][name]}" for name in ("torch", "transformers", "datasets"))
     print(f"profile {recipe.profile}, task {recipe.task}, seed {recipe.seed}")
     machine = here["accelerator"] or here["cpu"]["model"]
-    print(f"{machine}, {here['device']}, {recipe.threads} threads, Python {here['python']}")
+    threads = f"{recipe.threads} thread{'s' if recipe.threads != 1 else ''}"
+    print(f"{machine}, {here['device']}, {threads}, Python {here['python']}")
     print(versions)
     changed = profiles.differences(recipe)
     where = ("profile", "task", "seed", "data", "text", "nli")

@@ -36,8 +36,8 @@ _HOW_TO_READ = {
     "the teacher asked in every epoch, an unfused optimizer), each speed-up alone, and all together, also with 128 "
     "rows a step, which is another training, of a quarter of the steps; then, computed from these rates, how many "
     "times as fast one epoch and ten are, the pass that stores the teacher's outputs included, which always keeps rows "
-    "at their lengths. Each way is timed once or twice, without an interval, so that small differences between them say "
-    "little. Over several seeds: medians.",
+    "at their lengths. Each way is timed once or twice, without an interval, so that small differences between them "
+    "say little. Over several seeds: medians.",
     "retention": "(score - floor) / (teacher - floor); the floor is the majority or mean predictor. "
     "Above 100 %: a better score than the teacher's; below 0 %: a worse one than the floor's.",
 }
