@@ -61,7 +61,7 @@ class Folded:
         return f"<details><summary>{self.title}</summary>{table}</details>"
 
     def __repr__(self) -> str:
-        return f"{self.title}\n{self.frame.to_string()}"
+        return "\n".join([self.title, *(f"{name}: {', '.join(row)}" for name, *row in self.frame.itertuples())])
 
 
 def show_source(*functions: Callable[..., Any]) -> None:

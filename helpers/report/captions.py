@@ -79,8 +79,8 @@ def _floored(records: Records, table: str) -> str:
     if not tasks:
         return ""
     return (
-        f"{tasks}: the first row's interval reaches down to the floor, the score of a majority or mean predictor, so "
-        "these differences say little about what was changed."
+        f"{tasks}: the first row's interval, over seeds or over examples, reaches down to the floor, the score of a "
+        "majority or mean predictor, so these differences say little about what was changed."
     )
 
 

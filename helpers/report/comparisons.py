@@ -52,12 +52,9 @@ def comparison_table(records: Records, name: str) -> pd.DataFrame:
 
 def at_floor(records: Records, name: str) -> list[str]:
     """Return the tasks of a comparison whose first row's score has its interval reach down to the floor."""
-    found = []
-    for task in summary.tasks_of(records, all_of_report=False):
-        score, floor = summary.score(records, task, COMPARISONS[name][0]), summary.floor(records, task)
-        if score is not None and floor is not None and score.low <= floor:
-            found.append(task)
-    return found
+    first = COMPARISONS[name][0]
+    tasks = summary.tasks_of(records, all_of_report=False)
+    return [task for task in tasks if summary.is_at_floor(records, task, first)]
 
 
 def ladders(records: Records) -> dict[str, tuple[Records, Mapping[str, Mapping[str, float]]]]:

@@ -19,6 +19,7 @@ __all__ = [
     "arms_of",
     "difference",
     "floor",
+    "is_at_floor",
     "machine",
     "metrics_of",
     "require",
@@ -86,9 +87,20 @@ def arms_of(records: Records, name: str, *, task: str | None = None) -> list[tup
 
 def score(records: Records, task: str, arm: str, metric: str | None = None) -> Summary | None:
     """Return an arm's score (the main metric unless named), or None where there is none."""
+    return _summary(_scores(records, task, arm, metric))
+
+
+def is_at_floor(records: Records, task: str, arm: str) -> bool:
+    """Tell whether an arm's interval reaches down to the floor, over seeds or over examples, whichever is wider."""
+    found, lowest = _scores(records, task, arm), floor(records, task)
+    summary = _summary(found)
+    return summary is not None and lowest is not None and _wider(summary, found).low <= lowest
+
+
+def _scores(records: Records, task: str, arm: str, metric: str | None = None) -> list[tuple[float, float, float]]:
     metric = metric or next(iter(metrics_of(records, task)), None)
     found = [one["scores"][metric] for _, one in arms_of(records, arm, task=task) if metric in (one["scores"] or ())]
-    return _summary([(one["value"], one["low"], one["high"]) for one in found])
+    return [(one["value"], one["low"], one["high"]) for one in found]
 
 
 def difference(records: Records, task: str, arm: str) -> tuple[str, Summary] | None:
@@ -102,15 +114,18 @@ def difference(records: Records, task: str, arm: str) -> tuple[str, Summary] | N
     found = [one for one in found if one["arm"] == found[0]["arm"]]
     triples = _defined((one["difference"], one["low"], one["high"]) for one in found)
     summary = _summary(triples)
-    if summary is None:
-        return None
-    if summary.seeds > 1:
-        lows = [low for _, low, _ in triples if not math.isnan(low)]
-        highs = [high for *_, high in triples if not math.isnan(high)]
-        low = min(summary.low, fmean(lows)) if lows else summary.low
-        high = max(summary.high, fmean(highs)) if highs else summary.high
-        summary = summary._replace(low=low, high=high)
-    return found[0]["arm"], summary
+    return None if summary is None else (found[0]["arm"], _wider(summary, triples))
+
+
+def _wider(summary: Summary, triples: Sequence[tuple[float, float, float]]) -> Summary:
+    """Return a summary of several seeds whose interval takes in the mean of the seeds' own intervals, too."""
+    if summary.seeds < 2:
+        return summary
+    lows = [low for _, low, _ in triples if not math.isnan(low)]
+    highs = [high for *_, high in triples if not math.isnan(high)]
+    low = min(summary.low, fmean(lows)) if lows else summary.low
+    high = max(summary.high, fmean(highs)) if highs else summary.high
+    return summary._replace(low=low, high=high)
 
 
 def retention(records: Records, task: str, arm: str) -> Summary | None:
