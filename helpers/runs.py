@@ -117,7 +117,7 @@ def record(
             "curves": dict(curves) if curves else None,
             "facts": {name: {"value": value, "unit": unit} for name, (value, unit) in facts.items()} if facts else None,
             "ladder": dict(ladder) if ladder else None,
-            "seconds": round(max(0.0, time.monotonic() - began - chain.store.seconds), 1),
+            "seconds": round(max(0.0, time.monotonic() - began - chain.store.seconds - latency.waited()), 1),
             "building_seconds": round(_building_seconds(chain, measured), 1),
             "peak_memory_mb": round(latency.peak_memory_mb(), 1),
         },

@@ -28,7 +28,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # of each kind of comparison one or two: all of them would take the time of all other tests
     profile = root / "notebooks" / "params" / "mini.yaml"
     values = yaml.safe_load(profile.read_text(encoding="utf-8"))
-    values |= {"pretraining_steps": 1500, "general_steps": 100, "augmentation_variants": 2}
+    values |= {"pretraining_steps": 600, "general_steps": 60, "augmentation_variants": 2}
+    values |= {"teacher_epochs": 2, "intermediate_epochs": 1, "prediction_epochs": 1}
     values["study"]["notebook_tasks"] = {}
     more = {"teacher_starts": ["given", "random"], "compared_starts": ["projected", "general"]}
     more |= {"ablations": ["no_prediction", "top_layers"]}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
+import os
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections import namedtuple
@@ -19,7 +22,7 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as some
 
-from helpers import labels, mini_glue, profiles, tasks
+from helpers import labels, latency, profiles, tasks
 from helpers.environment import InputError, RunError
 from helpers.study import grid, jobs, planning
 from helpers.study.jobs import Job
@@ -268,15 +271,13 @@ def test_the_grid_is_notebooks_by_seeds_by_tasks(house: Path) -> None:
     found = plan(tasks=["cola", "sst2"], seeds=[0, 1])
     each = [("cola", 0), ("sst2", 0), ("cola", 1), ("sst2", 1)]
     assert [(job.notebook.stem, job.task, job.seed) for job in found] == [
-        *(("01_first", *cell) for cell in each),
-        *(("03_second", *cell) for cell in each),
+        *((name, *cell) for cell in each for name in ("01_first", "03_second")),
         ("05_tables", None, None),
     ]
     assert [str(found[0]), str(found[-1])] == ["01_first cola seed 0", "05_tables"]
     outputs = [job.output for job in found]
     assert len(set(outputs)) == len({job.note for job in found}) == len(found)
     assert found[0].output == house / "artifacts" / "runs" / "mini" / "01_first.cola.seed0.ipynb"
-    assert [job.alone for job in found] == [False] * 8 + [True], "a notebook about all tasks reads what others write"
 
 
 def test_a_task_named_twice_runs_once() -> None:
@@ -287,7 +288,7 @@ def test_a_task_named_twice_runs_once() -> None:
 def test_the_profile_s_own_grid() -> None:
     found, workers = planning.plan("mini")
     usual = profiles.settings("mini")["study"]
-    assert [job.task for job in found] == 2 * usual["tasks"]
+    assert [job.task for job in found] == [task for task in usual["tasks"] for _ in range(2)]
     assert {job.seed for job in found} == set(usual["seeds"])
     assert workers == usual["workers"]
     assert planning.plan("mini", workers=3)[1] == 3
@@ -360,15 +361,18 @@ def test_no_head_that_fills_masks_is_said_before_any_work(house: Path, tmp_path:
     assert plan(notebooks=["01"], parameters=given), "nothing else needs it"
 
 
-def test_notebooks_that_measure_time_have_the_threads_for_it(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    throwaway.write(house / "notebooks", "03_second", alone=True)
-    threads = {"threads": 5, "latency_threads": 7}
-    assert [(job.alone, job.threads) for job in plan(parameters=threads)] == [(False, 5), (True, 7)]
-    throwaway.write(house / "notebooks", "01_first", parameters=throwaway.PARAMETERS + "\nladder_steps: int = None")
-    monkeypatch.setitem(mini_glue.ROWS, "train", 200)
-    timed = {"ladder_steps": 1, "threads": 5}
-    assert [(job.alone, job.threads) for job in plan(parameters=timed, notebooks=["01"])] == [(True, 5)]
-    assert not plan(notebooks=["01"])[0].alone, "it times nothing then"
+def test_what_makes_the_models_comes_first_then_task_by_task(house: Path) -> None:
+    throwaway.write(house / "notebooks", "01_first", required=True)
+    throwaway.write(house / "notebooks", "04_third")
+    throwaway.write(house / "notebooks", "02_tables", parameters='profile: str = "mini"')
+    found = plan(tasks=["sst2", "cola"], seeds=[1, 0], parameters={"threads": 5})
+    cells = [("sst2", 1), ("cola", 1), ("sst2", 0), ("cola", 0)]
+    assert [(job.notebook.stem[:2], job.task, job.seed) for job in found] == [
+        *(("01", *cell) for cell in cells),
+        *((number, *cell) for cell in cells for number in ("03", "04")),
+        ("02", None, None),
+    ]
+    assert {job.threads for job in found[:-1]} == {5}
 
 
 # what makes a run another run
@@ -500,49 +504,71 @@ def go(monkeypatch: pytest.MonkeyPatch, order: list[Job], *, workers: int = 2, f
     return runner, grid.run(order, workers=workers)
 
 
-def job(notebook: str, task: str | None = "sst2", seed: int | None = 0, *, alone: bool = False) -> Job:
-    return Job(Path(f"{notebook}.ipynb"), "mini", task, seed, {}, "state", alone, 1)
+def job(notebook: str, task: str | None = "sst2", seed: int | None = 0, *, required: bool = False) -> Job:
+    return Job(Path(f"{notebook}.ipynb"), "mini", task, seed, {}, "state", 1, required=required)
 
 
-def test_no_core_waits_for_a_notebook_of_another_task() -> None:
-    first, second = job("02", "sst2"), job("03", "sst2")
-    other, timed, table = job("03", "cola"), job("04", "cola", alone=True), job("05", None, None, alone=True)
-    waiting = [second, other, timed, table]
-    assert grid._next(waiting, [first], 2) is other, "03 of sst2 waits for 02 of sst2"
-    assert grid._next(waiting, [first], 1) is None
-    assert grid._next([other, job("01", "rte")], [job("01", "cola")], 2).task == "rte"
-    assert grid._next([second, job("04", "sst2"), timed], [first], 2) is None, "what measures time passes nobody"
-    assert grid._next([timed, table], [], 2) is timed
-    assert grid._next([timed, job("03", "rte")], [first], 2).task == "rte"
+@pytest.fixture
+def asking(monkeypatch: pytest.MonkeyPatch) -> set[Job]:
+    """Those that wait to measure."""
+    those: set[Job] = set()
+    monkeypatch.setattr(Job, "asks", lambda self: self in those)
+    return those
+
+
+def test_no_core_waits_for_a_notebook_that_it_does_not_need(asking: set[Job]) -> None:
+    maker, needs = job("01", "sst2", required=True), job("03", "sst2")
+    other, timed, table = job("03", "cola"), job("04", "sst2"), job("05", None, None)
+    assert grid._next([needs, other, table], [maker], 2) is other, "03 of sst2 waits for 01 of sst2"
+    assert grid._next([maker, needs], [job("01", "cola", required=True), other], 3) is maker
+    assert grid._next([needs, timed], [maker], 2) is None
+    assert grid._next([needs, other, table], [maker], 1) is None
+    assert grid._next([timed, table], [needs], 2) is timed, "what both need is made"
+    assert grid._next([table], [timed], 2) is None, "it reads what all have written"
+    assert grid._next([table], [], 2) is table
+    assert grid._next([needs], [table], 2) is None
     assert grid._next([], [], 2) is None
 
 
+def test_those_that_wait_to_measure_leave_their_place_to_others_but_only_so_many(asking: set[Job]) -> None:
+    timed = [job("04", task) for task in ("cola", "rte", "sst2", "stsb")]
+    more = [job("03", "qnli"), job("03", "rte")]
+    asking |= set(timed)
+    assert grid._next(more, timed[:3], 2) is more[0]
+    assert grid._next(more[:1], [*timed[:2], more[1]], 2) is more[0]
+    assert grid._next(more[:1], [more[1], job("02")], 2) is None
+    assert grid._next(more, timed, 2) is None, "each holds its models in memory"
+    assert grid._next(more[:1], [*timed[:3], more[1]], 2) is None
+    assert grid._next(more, timed[:1], 1) is None, "one at a time is one at a time"
+
+
 @given(
-    some.lists(some.tuples(some.sampled_from("1234"), some.booleans(), some.integers(0, 3)), min_size=1, max_size=6),
+    some.lists(some.tuples(some.sampled_from("134"), some.integers(0, 3), some.booleans()), min_size=1, max_size=9),
     some.integers(1, 3),
 )
-def test_what_may_run_beside_what(kinds: list[tuple[str, bool, int]], workers: int) -> None:
+def test_what_may_run_beside_what(kinds: list[tuple[str, int, bool]], workers: int) -> None:
+    asking: set[Job] = set()
     running: list[Job] = []
-    for notebook, alone, seed in kinds:
-        new = job(notebook, seed=seed, alone=alone)
-        if grid._may_start(new, running, workers):
-            running.append(new)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Job, "asks", lambda self: self in asking)
+        for notebook, seed, asks in kinds:
+            new = job(notebook, seed=seed, required=notebook == "1")
+            if grid._may_start(new, [], running, workers):
+                running.append(new)
+                asking |= {new} if asks else set()
     assert running, "something always runs"
-    assert len(running) <= workers
-    if len(running) > 1:
-        assert not any(each.alone for each in running)
-        assert len({each.seed for each in running}) == len(running), "03 of a seed waits for 01 of that seed"
-    at_once = list(itertools.takewhile(lambda kind: not kind[1], kinds))
-    if at_once:
-        assert len(running) >= min(workers, len({seed for *_, seed in at_once})), "nobody waits for nothing"
+    assert len(running) <= (2 * workers if workers > 1 else 1)
+    assert len([each for each in running if each not in asking]) <= workers
+    for maker in (each for each in running if each.required):
+        after = running[running.index(maker) + 1 :]
+        assert maker.seed not in {each.seed for each in after}, "03 of a seed waits for 01 of that seed"
 
 
-def test_runs_of_one_notebook_are_side_by_side_and_timing_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_side_by_side_and_what_needs_another_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     order = [
-        *(job("01", task) for task in ("cola", "rte", "sst2")),
-        *(job("03", task) for task in ("cola", "rte", "sst2")),
-        *(job("04", task, alone=True) for task in ("cola", "rte", "sst2")),
-        job("05", None, None, alone=True),
+        *(job("01", task, required=True) for task in ("cola", "rte", "sst2")),
+        *(job(book, task) for task in ("cola", "rte", "sst2") for book in ("03", "04")),
+        job("05", None, None),
     ]
     runner, failures = go(monkeypatch, order, workers=2)
     assert failures == []
@@ -550,19 +576,112 @@ def test_runs_of_one_notebook_are_side_by_side_and_timing_is_alone(monkeypatch: 
     moments = runner.side_by_side()
     assert max(map(len, moments)) == 2
     for moment in moments:
-        assert len({(each.task, each.seed) for each in moment}) == len(moment)
-        assert len(moment) == 1 or not any(each.alone for each in moment)
-    books = [each.notebook.stem for kind, each in runner.log if kind == "start"]
-    assert books == sorted(books), "in order"
+        for maker in (each for each in moment if each.required):
+            assert [each for each in moment if each.task == maker.task] == [maker]
+        assert len(moment) == 1 or not any(each.task is None for each in moment)
     runner, _ = go(monkeypatch, order, workers=1)
     assert max(map(len, runner.side_by_side())) == 1
     assert runner.started == [str(each) for each in order]
 
 
+AT_WORK = """
+import json, time
+from pathlib import Path
+from helpers import latency
+log = Path("../log")
+def say(word):
+    with log.open("a") as file:
+        file.write(json.dumps([task, word]) + "\\n")
+say("starts")
+for _ in range(3):
+    time.sleep(0.2)
+    say("works")
+if task != "qnli":
+    latency.wait_for_turn()
+    latency.wait_for_turn()  # once for all that it measures
+    Path(f"../waited.{task}").write_text(str(latency.waited()))
+    say("measures")
+    time.sleep(0.5)
+    say("ends")
+"""
+
+
+def test_a_run_that_measures_time_has_the_machine_for_itself(
+    house: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Real runs: from "measures" to "ends" nobody else says a word, and what waited is no part of what it took."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(grid.__file__).parents[2]))
+    throwaway.write(house / "notebooks", "01_first", AT_WORK)
+    order = plan(notebooks=["01"], tasks=["cola", "rte", "qnli"])
+    began = time.monotonic()
+    assert grid.run(order, workers=2) == []
+    took = time.monotonic() - began
+    said = [json.loads(line) for line in (house / "log").read_text(encoding="utf-8").splitlines()]
+    assert said[-4:] == [[task, word] for task in ("cola", "rte") for word in ("measures", "ends")], "after all else"
+    assert {task for task, _ in said[:-4]} == {"cola", "rte", "qnli"}
+    assert not any(each.asks() for each in order)
+    told = capsys.readouterr().out
+    seconds = [json.loads(each.note.read_text(encoding="utf-8"))["seconds"] for each in order]
+    assert f"01_first rte seed 0: done in {seconds[1]:.0f} s" in told
+    # the last to measure waits at least while the first does, and that is no part of what it took
+    after = float((house / "waited.rte").read_text(encoding="utf-8"))
+    assert after > 0.5 and 0.6 < seconds[1] <= took - after + 0.1  # rounded
+
+
+def test_a_run_whose_study_is_gone_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed, ended before the run asks, or ended while it waits: in no case may the run measure."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    killed, here = tmp_path / str(gone.pid), tmp_path / str(os.getpid())
+    killed.mkdir()
+    for place in (killed, here):
+        monkeypatch.setenv(latency.TURN, str(place / "04.sst2.seed0"))
+        with pytest.raises(RunError, match="The study that this run belongs to has ended; start it again"):
+            latency.wait_for_turn()
+    here.mkdir()
+    monkeypatch.setenv(latency.TURN, str(here / "04.sst2.seed0"))
+    threading.Timer(0.5, shutil.rmtree, [here]).start()
+    with pytest.raises(RunError, match="has ended"):
+        latency.wait_for_turn()
+    latency.wait_for_turn()  # outside of a study there is nothing to wait for
+
+
+def test_what_an_earlier_study_left_is_no_turn_asked_for(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = job("04")
+    one.turn.parent.mkdir(parents=True)
+    one.turn.touch()
+    old = one.turn.parents[1] / "1"
+    old.mkdir()
+    runner, failures = go(monkeypatch, [one])
+    assert runner.started == [str(one)] and failures == []
+    assert not old.parent.exists()
+
+
+def test_a_study_that_breaks_off_lets_go_of_those_that_wait(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = []
+
+    def execute(job: Job) -> str:
+        monkeypatch.setenv(latency.TURN, str(job.turn))
+        try:
+            latency.wait_for_turn()
+        except RunError as error:
+            ended.append(str(error))
+        return ""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(grid, "execute", execute)
+    monkeypatch.setattr(grid, "wait", broken)
+    with pytest.raises(ZeroDivisionError):
+        grid.run([job("04")], workers=1)
+    assert len(ended) == 1
+
+
 def test_after_a_failure_the_others_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     order = [job(book, task, seed) for book in ("01", "03") for seed in (0, 1) for task in ("cola", "sst2")]
     order = [replace(each, required=each.notebook.stem == "01") for each in order]
-    order.append(job("05", None, None, alone=True))
+    order.append(job("05", None, None))
     failing = {"01 cola seed 1": "InputError: no.", "03 sst2 seed 0": "RunError: no."}
     runner, failures = go(monkeypatch, order, failing=failing)
     assert {str(bad): reason for bad, reason in failures} == failing
@@ -598,9 +717,8 @@ def test_the_time_to_expect_is_a_published_run_s_or_that_of_the_others(
     assert one.expected() is None and replace(one, task="rte").expected() is None
     known = [replace(one, task=task) for task in ("cola", "sst2", "rte")]
     monkeypatch.setattr(jobs.Job, "expected", lambda self: {"sst2": 60.0}.get(self.task))
-    # two workers: half of 60 s and of the 20 s that the others took; what measures time is not halved
+    # two workers: half of 60 s and of the 20 s that the others took
     assert grid._left(known, [10.0, 30.0], workers=2) == (60 + 20 + 20) / 2
-    assert grid._left([replace(known[1], alone=True)], [10.0], workers=2) == 60
 
 
 def test_a_long_run_says_now_and_then_that_it_goes_on(

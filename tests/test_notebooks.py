@@ -154,14 +154,11 @@ def test_its_parameters(path: Path) -> None:
 @books
 def test_what_it_says_of_itself(path: Path) -> None:
     about = read(path).metadata["study"]
-    assert set(about) - {"required"} == {"question", "writes", "alone"}
+    assert set(about) - {"required"} == {"question", "writes"}
     assert about.get("required", False) == (path.stem == "01_distillation"), "it makes what the others use"
     assert about["question"].endswith("?")
     assert "|" not in about["question"] + about["writes"], "they stand in a table"
-    assert isinstance(about["alone"], bool)
     assert about["question"] in read(path).cells[0].source, "the README asks what the notebook asks"
-    measures = any("arms.speed(" in cell.source for cell in code_of(path))
-    assert about["alone"] or not measures, "what fills the table of times runs alone"
 
 
 @books

@@ -31,7 +31,6 @@ def write(
     name: str,
     *code: str,
     parameters: str | Sequence[str] | None = PARAMETERS,
-    alone: bool = False,
     required: bool = False,
     question: str = "Does it run?",
 ) -> Path:
@@ -43,7 +42,7 @@ def write(
         cells.append(nbformat.v4.new_code_cell(parameters, id="parameters", metadata=tagged))
     cells += [nbformat.v4.new_code_cell(source, id=f"code-{i}") for i, source in enumerate(code)]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    about = {"question": question, "writes": "a file", "alone": alone, "required": required}
+    about = {"question": question, "writes": "a file", "required": required}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}, "study": about}
     path = folder / f"{name}.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)

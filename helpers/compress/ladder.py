@@ -17,7 +17,7 @@ import torch
 from datasets import Dataset
 from torch import nn
 
-from helpers import tasks
+from helpers import latency, tasks
 from helpers.compress.losses import IntermediateLoss
 from helpers.compress.teacher_outputs import TeacherOutputs, with_outputs
 from helpers.environment import InputError, device
@@ -84,8 +84,8 @@ def measure(
     The ways take turns, forwards and then backwards, so that a machine that slows down slows all of them. Short steps
     are many: where rows keep their lengths `MOST_LADDER_STEPS` are timed. All together is timed once, in between:
     it stores the outputs of all rows, as a study would, and reads from among them; the other ways store those of the
-    drawn rows only. Larger batches are left out where there are not enough rows. Files go under `folder`, which is
-    emptied. Raises `InputError` for too few rows, `RunError` if the disk has no room.
+    drawn rows only. Larger batches are left out where there are not enough rows. Nothing else of a study runs beside.
+    Files go under `folder`, which is emptied. Raises `InputError` for too few rows, `RunError` if the disk has no room.
     """
     ladder = ladder or ways()
     check(len(rows), steps=steps, batch_size=ladder["plain"].batch_size)
@@ -93,6 +93,7 @@ def measure(
         ladder = {name: way for name, way in ladder.items() if name != LARGER}
     most = {name: min(MOST_LADDER_STEPS, len(rows) // way.batch_size - WARMUP_STEPS) for name, way in ladder.items()}
     counts = {name: steps if way.padded_to else most[name] for name, way in ladder.items()}
+    latency.wait_for_turn()
     shutil.rmtree(folder, ignore_errors=True)  # what a run that was killed left
     seconds: dict[str, dict[str, list[float]]] = {name: {} for name in ladder}
     for name in [*ladder, *(name for name in reversed(ladder) if name != TOGETHER)]:

@@ -1,4 +1,4 @@
-"""How long models take, so that two times can be compared: same batches, interleaved, threads pinned."""
+"""How long models take, so that two times can be compared: same batches, interleaved, threads pinned, none beside."""
 
 import gc
 import itertools
@@ -16,6 +16,7 @@ from torch import nn
 from helpers.environment import InputError, load
 from helpers.environment import threads as pinned
 from helpers.latency.batches import Batch, Rows, balanced_orders, check_rows, pad, schedule, spread
+from helpers.latency.turns import wait_for_turn
 from helpers.tasks import FIELDS
 
 __all__ = ["measure", "peak_memory_mb"]
@@ -55,6 +56,7 @@ def measure(
     _check_numbers(padded_length, batch_size, repeats, warmup, max_batches)
     check_rows(dataset, padded_length)
     where = _device(arms, baseline)
+    wait_for_turn()
     setup: dict[str, Any] = {
         "threads": threads,
         "repeats": repeats,

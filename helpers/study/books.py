@@ -25,7 +25,6 @@ class Notebook:
     path: Path
     parameters: Sequence[str]  # the names in its parameters cell
     code: str  # the digest of its code cells
-    alone: bool  # it measures time: nothing runs beside it
     required: bool  # it makes what the task's other notebooks need
 
     @property
@@ -60,7 +59,6 @@ def read(path: Path) -> Notebook:
         path,
         parameters=_declared(path, book),
         code=digest([cell.source for cell in book.cells if cell.cell_type == "code"]),
-        alone=bool(about.get("alone")),
         required=bool(about.get("required")),
     )
 

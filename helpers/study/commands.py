@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--data", help="a folder in the layout of the hub's nyu-mll/glue, or a hub id")
     run.add_argument("--text", help="a folder of parquet files with a column `text`")
     run.add_argument("--nli", help="a folder of inference pairs, or a hub id with mnli")
-    run.add_argument("--workers", type=int, help="runs at a time; those that measure time are alone in any case")
+    run.add_argument("--workers", type=int, help="runs at a time; each is alone while it measures time, in any case")
     run.add_argument("--again", action="store_true", help="run notebooks again whose results are there already")
     run.add_argument(
         "-p",

@@ -1,21 +1,24 @@
-"""Run a plan's jobs: in order, several at a time where that disturbs no measurement, with a line for each."""
+"""Run a plan's jobs: several at a time, each alone while it measures time, with a line for each."""
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 
 from filelock import FileLock, Timeout
 
 from helpers.artifacts import default_folder
 from helpers.environment import RunError
-from helpers.study.jobs import Job, execute
+from helpers.study.jobs import Job, execute, turns_folder
 
 __all__ = ["run"]
 
 HEARTBEAT = 300  # seconds without news after which a line says that work goes on
+PAUSE = 0.2  # seconds between two looks at who waits to measure
 
 
 def run(jobs: Sequence[Job], *, workers: int, again: bool = False) -> list[tuple[Job, str]]:
@@ -39,8 +42,9 @@ def run(jobs: Sequence[Job], *, workers: int, again: bool = False) -> list[tuple
 def _run(jobs: Sequence[Job], *, workers: int, again: bool) -> list[tuple[Job, str]]:
     """Run the jobs that are not done; return those that failed, with the reason.
 
-    Jobs of different tasks or seeds may run side by side; those that measure time are alone. After a failure of a
-    notebook that makes the models, that task and seed's others are left out; everything else goes on.
+    Jobs run side by side until they come to where they measure time: there each waits until all others have ended or
+    wait, too, and measures while nothing else runs. After a failure of a notebook that makes the models, that task and
+    seed's others are left out; everything else goes on.
     """
     waiting = [job for job in jobs if again or not job.done()]
     for job in jobs:
@@ -48,10 +52,13 @@ def _run(jobs: Sequence[Job], *, workers: int, again: bool) -> list[tuple[Job, s
             print(f"           {job}: done before", flush=True)
     began, finished, failures = time.monotonic(), 0, []
     times: list[float] = []
-    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
+    said = began
+    with ThreadPoolExecutor(max_workers=_most(workers)) as pool, _turns():
         running: dict[Future, tuple[Job, float]] = {}
+        turns: list[Job] = []  # those that measure now, one after the other: the first is at it
         while waiting or running:
-            while (job := _next(waiting, [job for job, _ in running.values()], workers)) is not None:
+            at_work = [job for job, _ in running.values()]
+            while not turns and (job := _next(waiting, at_work, workers)) is not None:
                 waiting.remove(job)
                 if any((job.task, job.seed) == (bad.task, bad.seed) and bad.required for bad, _ in failures):
                     print(f"           {job}: left out, since it needs what failed", flush=True)
@@ -60,57 +67,82 @@ def _run(jobs: Sequence[Job], *, workers: int, again: bool) -> list[tuple[Job, s
                 hint = f", about {expected:.0f} s" if expected else ""
                 print(f"           {job}: started{hint}", flush=True)
                 running[pool.submit(execute, job)] = (job, time.monotonic())
+                at_work.append(job)
             if not running:
                 continue
-            done = wait(running, timeout=HEARTBEAT, return_when=FIRST_COMPLETED).done
-            if not done:
-                at_work = ", ".join(f"{job} for {_clock(time.monotonic() - start)}" for job, start in running.values())
-                print(f"           still running: {at_work}; {_clock(time.monotonic() - began)} so far", flush=True)
+            if not turns and all(job.asks() for job in at_work):
+                turns = at_work
+            if turns:
+                turns[0].turn.unlink(missing_ok=True)
+            done = wait(running, timeout=min(PAUSE, HEARTBEAT), return_when=FIRST_COMPLETED).done
+            if not done and time.monotonic() - said > HEARTBEAT:
+                said = time.monotonic()
+                so_far = ", ".join(f"{job} for {_clock(said - start)}" for job, start in running.values())
+                print(f"           still running: {so_far}; {_clock(said - began)} so far", flush=True)
             for future in done:
                 job, start = running.pop(future)
                 finished += 1
                 reason = future.result()
                 if reason:
                     failures.append((job, reason))
-                spent = time.monotonic() - began
-                times.append(time.monotonic() - start)
+                said = time.monotonic()
+                # without the time in which it waited to measure
+                times.append(job.remembered().get("seconds", said - start))
                 total, left = finished + len(running) + len(waiting), _left(waiting, times, workers)
                 print(
                     f"[{finished:3}/{total}] {job}: {'FAILED' if reason else 'done'} in "
-                    f"{time.monotonic() - start:.0f} s; {_clock(spent)} so far, about {_clock(left)} left",
+                    f"{times[-1]:.0f} s; {_clock(said - began)} so far, about {_clock(left)} left",
                     flush=True,
                 )
+                turns = [other for other in turns if other != job]
     return failures
 
 
 def _next(waiting: Sequence[Job], running: Sequence[Job], workers: int) -> Job | None:
-    """Return the first waiting job that may start. One that measures time waits for all before it.
+    """Return the first waiting job that may start; one over all tasks waits for all before it.
 
-    Another passes those that have to wait, but not the earlier notebooks of its own task and seed.
+    Another passes those that have to wait, but not the notebook that makes its own task and seed's models.
     """
-    passed: set[tuple[str | None, int | None]] = set()
-    for job in waiting:
-        own = (job.task, job.seed)
-        if own not in passed and not (job.alone and passed) and _may_start(job, running, workers):
+    for place, job in enumerate(waiting):
+        if _may_start(job, waiting[:place], running, workers):
             return job
-        passed.add(own)
     return None
 
 
-def _may_start(job: Job, running: Sequence[Job], workers: int) -> bool:
-    """A run that measures time is alone; another waits for the earlier notebooks of its own task and seed only."""
-    if not running:
-        return True
-    side_by_side = not job.alone and not any(other.alone for other in running)
-    own = (job.task, job.seed)
-    return side_by_side and len(running) < workers and all((other.task, other.seed) != own for other in running)
+def _may_start(job: Job, before: Sequence[Job], running: Sequence[Job], workers: int) -> bool:
+    """Tell whether a job may start: those that wait to measure take no worker's place."""
+    if job.task is None:
+        return not before and not running
+    asking = [other for other in running if other.asks()]
+    makers = [other for other in (*before, *running) if other.required]
+    return (
+        len(running) - len(asking) < workers
+        and len(running) < _most(workers)
+        and all(other.task is not None for other in running)
+        and all((other.task, other.seed) != (job.task, job.seed) for other in makers)
+    )
+
+
+def _most(workers: int) -> int:
+    """Return how many runs there may be, at work or waiting to measure: each holds its models in memory."""
+    return 2 * workers if workers > 1 else 1
+
+
+@contextmanager
+def _turns() -> Iterator[None]:
+    """Make the folder in which this study's runs ask for their turn; what waits there when it goes ends, too."""
+    every = turns_folder().parent
+    shutil.rmtree(every, ignore_errors=True)  # of a study that was killed
+    turns_folder().mkdir(parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(every, ignore_errors=True)
 
 
 def _left(waiting: Sequence[Job], times: Sequence[float], workers: int) -> float:
     """Return the seconds that the waiting jobs will take; one of which nothing is known takes as long as the others."""
-    expected = [job.expected() or statistics.fmean(times) for job in waiting]
-    alone = sum(seconds for job, seconds in zip(waiting, expected, strict=True) if job.alone)
-    return alone + (sum(expected) - alone) / max(1, workers)
+    return sum(job.expected() or statistics.fmean(times) for job in waiting) / max(1, workers)
 
 
 def _clock(seconds: float) -> str:

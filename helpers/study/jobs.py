@@ -17,12 +17,13 @@ import nbformat
 import papermill
 import yaml
 
+from helpers import latency
 from helpers.artifacts import default_folder
 from helpers.environment import RunError
 from helpers.records import path as record_path
 from helpers.records import write_text
 
-__all__ = ["Job", "execute", "refresh"]
+__all__ = ["Job", "execute", "refresh", "turns_folder"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,6 @@ class Job:
     values: Mapping[str, Any] = field(hash=False)
     # what goes in: notebook, parameters, helpers and data; a finished job with the same state is not run again
     state: str
-    alone: bool  # it measures time: nothing runs beside it
     threads: int
     records: Path | None = None  # the folder of its record
     required: bool = False  # it makes what the task's other notebooks need: after its failure they would fail, too
@@ -55,6 +55,15 @@ class Job:
     def note(self) -> Path:
         """What is remembered of a finished run: its state and its seconds."""
         return self.output.with_suffix(".json")
+
+    @property
+    def turn(self) -> Path:
+        """The file by which a run of this study asks to be alone on the machine, to measure time."""
+        return turns_folder() / self.output.stem
+
+    def asks(self) -> bool:
+        """Tell whether the run has come to where it measures time, and waits."""
+        return self.turn.exists()
 
     def remembered(self) -> dict[str, Any]:
         """Return the note, or nothing if there is none."""
@@ -88,6 +97,11 @@ def _record_digest(job: Job) -> str | None:
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else "missing"
 
 
+def turns_folder() -> Path:
+    """Return the folder in which this study's runs ask for their turn to measure (see `latency.wait_for_turn`)."""
+    return default_folder() / "runs" / ".turns" / str(os.getpid())
+
+
 def execute(job: Job) -> str:
     """Run one job in its own process; return why it failed, or an empty text."""
     try:
@@ -98,7 +112,8 @@ def execute(job: Job) -> str:
 
 def _papermill(job: Job) -> str:
     job.output.parent.mkdir(parents=True, exist_ok=True)
-    for old in (job.note, job.output):
+    waited = latency.waited_file(job.turn)
+    for old in (job.note, job.output, waited):
         old.unlink(missing_ok=True)
     values = job.output.with_suffix(".yaml")
     values.write_text(yaml.safe_dump(dict(job.values)), encoding="utf-8")
@@ -107,6 +122,7 @@ def _papermill(job: Job) -> str:
     # by default a waiting thread spins, which beside any other busy process slows both down
     surroundings = {"GOMP_SPINCOUNT": "1000"} | os.environ
     surroundings |= {"OMP_NUM_THREADS": str(job.threads), "STUDY_PROGRESS": "0", "TOKENIZERS_PARALLELISM": "false"}
+    surroundings[latency.TURN] = str(job.turn)
     surroundings["STUDY_ARTIFACTS"] = str(default_folder())  # a relative one would be another folder there
     began = time.monotonic()
     for _ in range(2):
@@ -116,7 +132,8 @@ def _papermill(job: Job) -> str:
             break
     if process.returncode:
         return _reason(job, process)
-    note = {"state": job.state, "seconds": round(time.monotonic() - began, 1), "record": _record_digest(job)}
+    seconds = time.monotonic() - began - (float(waited.read_text(encoding="utf-8")) if waited.exists() else 0.0)
+    note = {"state": job.state, "seconds": round(seconds, 1), "record": _record_digest(job)}
     temporary = job.note.with_suffix(".part")
     temporary.write_text(json.dumps(note), encoding="utf-8")
     os.replace(temporary, job.note)

@@ -28,7 +28,6 @@ SHOWING = ("report", "figures", "study")
 PLACES = ("data", "text", "nli", "language_model", "teacher", "student_start", "word_vectors")
 WORDS = ("generated", "built", "fine-tuned", *profiles.STARTS)
 AUGMENTING = "augmentation_variants"  # a notebook with this parameter augments rows
-LADDER = "ladder_steps"  # one with this parameter measures time if it is above 0
 
 
 def plan(
@@ -74,6 +73,9 @@ def plan(
                 if AUGMENTING in notebook.parameters:
                     _check_augmentation(recipe)
                 jobs.append(_job(notebook, recipe, rest, [helpers, fingerprints[task]]))
+    # what makes the models comes first, then seed by seed and task by task, and last what reads all records
+    places = {cell: place for place, cell in enumerate((seed, task) for seed in numbers for task in wanted)}
+    jobs.sort(key=lambda job: (not job.required, places.get((job.seed, job.task), len(places))))
     return jobs, workers
 
 
@@ -82,7 +84,6 @@ def _job(notebook: Notebook, recipe: profiles.Recipe, rest: Mapping[str, Any], m
     values = {name: getattr(recipe, name) for name in notebook.parameters if name in profiles.FIELDS}
     if "overrides" in notebook.parameters:
         values["overrides"] = dict(rest)
-    alone = notebook.alone or (recipe.ladder_steps > 0 and LADDER in notebook.parameters)
     return Job(
         notebook=notebook.path,
         profile=recipe.profile,
@@ -91,8 +92,7 @@ def _job(notebook: Notebook, recipe: profiles.Recipe, rest: Mapping[str, Any], m
         values=values,
         # all of the recipe: what a notebook does not declare still makes the models that it measures
         state=digest([notebook.code, values, vars(recipe), *made_from]),
-        alone=alone,
-        threads=recipe.latency_threads if notebook.alone else recipe.threads,
+        threads=recipe.threads,
         records=runs.records_folder(recipe),
         required=notebook.required,
     )
@@ -107,7 +107,6 @@ def _over_all(notebook: Notebook, profile: str) -> Job:
         seed=None,
         values={"profile": profile},
         state=digest([notebook.code, time.time()]),
-        alone=True,
         threads=1,
     )
 
