@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,9 @@ def header(recipe: profiles.Recipe) -> None:
     environment.set_threads(recipe.threads)
     environment.set_seed(recipe.seed)
     environment.quiet()
+    # What is imported stays to the end. Each training collects garbage twice, and need not look at all of it again.
+    gc.collect()
+    gc.freeze()
     here = environment.describe()
     versions = ", ".join(f"{name} {here['versions'][name]}" for name in ("torch", "transformers", "datasets"))
     print(f"profile {recipe.profile}, task {recipe.task}, seed {recipe.seed}")
