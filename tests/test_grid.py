@@ -530,16 +530,22 @@ def test_no_core_waits_for_a_notebook_that_it_does_not_need(asking: set[Job]) ->
     assert grid._next([], [], 2) is None
 
 
-def test_those_that_wait_to_measure_leave_their_place_to_others_but_only_so_many(asking: set[Job]) -> None:
-    timed = [job("04", task) for task in ("cola", "rte", "sst2", "stsb")]
-    more = [job("03", "qnli"), job("03", "rte")]
+def test_those_that_wait_to_measure_leave_their_place_to_others_but_only_so_many(
+    asking: set[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = namedtuple("Memory", "percent")
+    monkeypatch.setattr(grid.psutil, "virtual_memory", lambda: memory(30.0))
+    timed = [job("04", task, seed) for seed in (0, 1) for task in ("cola", "rte", "sst2")]
+    more = [job("03", "qnli"), job("03", "stsb")]
     asking |= set(timed)
-    assert grid._next(more, timed[:3], 2) is more[0]
-    assert grid._next(more[:1], [*timed[:2], more[1]], 2) is more[0]
+    assert grid._next(more, timed[:5], 2) is more[0]
+    assert grid._next(more[:1], [*timed[:4], more[1]], 2) is more[0]
     assert grid._next(more[:1], [more[1], job("02")], 2) is None
     assert grid._next(more, timed, 2) is None, "each holds its models in memory"
-    assert grid._next(more[:1], [*timed[:3], more[1]], 2) is None
+    assert grid._next(more[:1], [*timed[:5], more[1]], 2) is None
     assert grid._next(more, timed[:1], 1) is None, "one at a time is one at a time"
+    monkeypatch.setattr(grid.psutil, "virtual_memory", lambda: memory(70.0))
+    assert grid._next(more, timed[:2], 2) is None and grid._next(more, timed[:1], 2) is more[0]
 
 
 @given(
@@ -557,7 +563,7 @@ def test_what_may_run_beside_what(kinds: list[tuple[str, int, bool]], workers: i
                 running.append(new)
                 asking |= {new} if asks else set()
     assert running, "something always runs"
-    assert len(running) <= (2 * workers if workers > 1 else 1)
+    assert len(running) <= (3 * workers if workers > 1 else 1)
     assert len([each for each in running if each not in asking]) <= workers
     for maker in (each for each in running if each.required):
         after = running[running.index(maker) + 1 :]

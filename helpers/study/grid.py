@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
+import psutil
 from filelock import FileLock, Timeout
 
 from helpers.artifacts import default_folder
@@ -18,6 +19,7 @@ from helpers.study.jobs import Job, execute, turns_folder
 __all__ = ["run"]
 
 HEARTBEAT = 300  # seconds without news after which a line says that work goes on
+FULL = 50  # percent of the memory in use from which no run starts beside those that wait to measure
 PAUSE = 0.2  # seconds between two looks at who waits to measure
 
 
@@ -53,7 +55,7 @@ def _run(jobs: Sequence[Job], *, workers: int, again: bool) -> list[tuple[Job, s
     began, finished, failures = time.monotonic(), 0, []
     times: list[float] = []
     said = began
-    with ThreadPoolExecutor(max_workers=_most(workers)) as pool, _turns():
+    with ThreadPoolExecutor(max_workers=3 * workers) as pool, _turns():
         running: dict[Future, tuple[Job, float]] = {}
         turns: list[Job] = []  # those that measure now, one after the other: the first is at it
         while waiting or running:
@@ -125,7 +127,8 @@ def _may_start(job: Job, before: Sequence[Job], running: Sequence[Job], workers:
 
 def _most(workers: int) -> int:
     """Return how many runs there may be, at work or waiting to measure: each holds its models in memory."""
-    return 2 * workers if workers > 1 else 1
+    some_wait = workers > 1 and psutil.virtual_memory().percent < FULL
+    return 3 * workers if some_wait else workers
 
 
 @contextmanager
