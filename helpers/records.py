@@ -12,6 +12,7 @@ import json
 import math
 import numbers
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -33,6 +34,8 @@ def schema() -> dict:
 
 @cache
 def _validator():
+    # Most of jsonschema's two seconds to start go into an optional grammar of web addresses; records have none.
+    sys.modules.setdefault("rfc3987_syntax", None)
     from jsonschema import Draft202012Validator
 
     return Draft202012Validator(schema())

@@ -25,6 +25,9 @@ from helpers.records import write_text
 
 __all__ = ["Job", "execute", "refresh", "turns_folder"]
 
+# papermill's command. Most of its start would go into an optional grammar of web addresses that jsonschema looks for.
+PAPERMILL = "import sys; sys.modules['rfc3987_syntax'] = None; from papermill.cli import papermill; papermill()"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -117,7 +120,7 @@ def _papermill(job: Job) -> str:
         old.unlink(missing_ok=True)
     values = job.output.with_suffix(".yaml")
     values.write_text(yaml.safe_dump(dict(job.values)), encoding="utf-8")
-    command = [sys.executable, "-m", "papermill", str(job.notebook), str(job.output), "-f", str(values)]
+    command = [sys.executable, "-c", PAPERMILL, str(job.notebook), str(job.output), "-f", str(values)]
     command += ["--cwd", str(job.notebook.parent), "--kernel", "python3", "--no-progress-bar"]
     # by default a waiting thread spins, which beside any other busy process slows both down
     surroundings = {"GOMP_SPINCOUNT": "1000"} | os.environ

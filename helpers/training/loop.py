@@ -115,7 +115,7 @@ def fit(
     """
     if training.epochs == 0 or max_steps == 0:
         return []
-    data = [rows[i] for i in range(len(rows))]
+    data = rows.to_list()  # one by one they would take ten times as long
     if drop_incomplete:
         check_whole_batches(len(data), training.batch_size)
     buckets = LengthBuckets(
