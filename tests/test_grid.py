@@ -559,7 +559,7 @@ def test_what_may_run_beside_what(kinds: list[tuple[str, int, bool]], workers: i
         patch.setattr(Job, "asks", lambda self: self in asking)
         for notebook, seed, asks in kinds:
             new = job(notebook, seed=seed, required=notebook == "1")
-            if grid._may_start(new, [], running, workers):
+            if grid._next([new], running, workers):
                 running.append(new)
                 asking |= {new} if asks else set()
     assert running, "something always runs"

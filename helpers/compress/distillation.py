@@ -135,8 +135,7 @@ def distil(
         if teacher_outputs == "all":
             kept = folder / CHECKPOINTS / "teacher"
             room = bound_gb.value if bound_gb else None
-            told = rows.to_list()
-            outputs = TeacherOutputs(master, told, chosen, kept, precision=training.precision, bound_gb=room)
+            outputs = TeacherOutputs(master, rows.to_list(), chosen, kept, precision=training.precision, bound_gb=room)
             collator = with_outputs(outputs.batch)
     else:
         loss = PredictionLoss(pupil, master, temperature=temperature, options=options)

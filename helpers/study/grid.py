@@ -101,28 +101,26 @@ def _run(jobs: Sequence[Job], *, workers: int, again: bool) -> list[tuple[Job, s
 
 
 def _next(waiting: Sequence[Job], running: Sequence[Job], workers: int) -> Job | None:
-    """Return the first waiting job that may start; one over all tasks waits for all before it.
+    """Return the first waiting job that may start: one over all tasks waits for all before it.
 
-    Another passes those that have to wait, but not the notebook that makes its own task and seed's models.
+    Another passes those that have to wait, but not the notebook that makes its own task and seed's models. Those that
+    wait to measure take no worker's place.
     """
+    at_work = [job for job in running if not job.asks()]
+    if len(at_work) >= workers or len(running) >= _most(workers) or any(job.task is None for job in running):
+        return None
     for place, job in enumerate(waiting):
-        if _may_start(job, waiting[:place], running, workers):
+        if _may_start(job, waiting[:place], running):
             return job
     return None
 
 
-def _may_start(job: Job, before: Sequence[Job], running: Sequence[Job], workers: int) -> bool:
-    """Tell whether a job may start: those that wait to measure take no worker's place."""
+def _may_start(job: Job, before: Sequence[Job], running: Sequence[Job]) -> bool:
+    """Tell whether what a job needs is made; `before` are the jobs that come first and have not started either."""
+    others = (*before, *running)
     if job.task is None:
-        return not before and not running
-    asking = [other for other in running if other.asks()]
-    makers = [other for other in (*before, *running) if other.required]
-    return (
-        len(running) - len(asking) < workers
-        and len(running) < _most(workers)
-        and all(other.task is not None for other in running)
-        and all((other.task, other.seed) != (job.task, job.seed) for other in makers)
-    )
+        return not others
+    return all((other.task, other.seed) != (job.task, job.seed) for other in others if other.required)
 
 
 def _most(workers: int) -> int:
