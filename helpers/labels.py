@@ -3,11 +3,13 @@
 __all__ = [
     "ABLATIONS",
     "ARMS",
+    "DISTILBERT",
     "METRICS",
     "REPORT_AMOUNTS",
     "REPORT_METRICS",
     "SHAPES",
     "STUDY",
+    "SYSTEMS",
     "TASKS",
     "joined",
     "task_label",
@@ -15,6 +17,8 @@ __all__ = [
 
 # Where a model stands in several notebooks, the first of these counts. Later notebooks reuse its name for others.
 STUDY = ("01_distillation", "02_augmentation", "03_pruning_sweep", "04_dynamic_quantization")
+# The overview's other systems. They time what they show beside the teacher, each in its own run.
+SYSTEMS = ("06_distilbert", "07_albert", "08_structured_pruning")
 
 TASKS = {
     "cola": "CoLA",
@@ -52,6 +56,7 @@ ARMS = {
     "bert_base_shape": "BERT-base shape",
     "tinybert_shape": "TinyBERT shape",
     "tinybert_shape_int8": "TinyBERT shape, int8",
+    "albert_base_shape": "ALBERT-base shape",
     "teacher": "fine-tuned teacher",
     "control": "student without a teacher",
     "student_intermediate": "student, intermediate stage only",
@@ -88,6 +93,31 @@ ABLATIONS = {  # what an ablation changes; its arm is called ablation_<name>
     "authors_code": "the authors' code: its losses, all together",
 }
 ARMS |= {f"ablation_{name}": title for name, title in ABLATIONS.items()}
+
+DISTILBERT = {  # what an ablation of DistilBERT changes; its arm is called distilbert_<name>
+    "no_soft": "without the teacher's soft targets",
+    "no_masked": "without the masked words' own loss",
+    "no_cosine": "without the cosine loss",
+    "random": "from random weights",
+    "no_text": "without any distillation on text",
+}
+ARMS |= {"distilbert": "DistilBERT", "distilbert_two_stage": "DistilBERT, fine-tuned beside the teacher"}
+ARMS |= {f"distilbert_{name}": f"DistilBERT {title}" for name, title in DISTILBERT.items()}
+ARMS |= {
+    "albert": "ALBERT",
+    "albert_scratch": "ALBERT, from scratch",
+    "albert_scratch_plain": "BERT of its depth and width, from scratch",
+    "albert_sharing_all": "ALBERT, all shared",
+    "albert_sharing_attention": "ALBERT, attention shared",
+    "albert_sharing_ffn": "ALBERT, feed-forward shared",
+    "albert_sharing_none": "ALBERT, nothing shared",
+}
+ARMS |= {
+    "low_rank_embeddings": "teacher, embeddings of low rank",
+    "low_rank_embeddings_recovered": "teacher, embeddings of low rank, recovered",
+    "low_rank_linear": "teacher, layers of low rank",
+    "low_rank_linear_recovered": "teacher, layers of low rank, recovered",
+}
 
 
 def task_label(task: str) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from transformers import BertForSequenceClassification
 
 from helpers import models, storage
-from helpers.compress import quantization
+from helpers.compress import pruning, quantization
 from helpers.compress.factorization import (
     EMBEDDINGS,
     energy,
@@ -152,3 +152,12 @@ def test_a_share_that_leaves_no_rank_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=sentence):
         ranks_for(model, linear=share)
+
+
+def test_a_product_is_pruned_in_both_of_its_matrices(model: BertForSequenceClassification) -> None:
+    low = low_rank(model, ranks_for(model, embeddings=0.5, linear=0.5))
+    plain, found = dict(pruning.pool(model)), dict(pruning.pool(low))
+    factors = {f"{name}.{i}" if f"{name}.0" in found else name for name in plain for i in (0, 1)}
+    assert found.keys() == factors and f"{EMBEDDINGS}.1" in found
+    assert not any("intermediate" in name for name in found)
+    assert pruning.sparsity(pruning.prune(low, 0.5))["pool"] == pytest.approx(0.5, abs=0.01)

@@ -17,7 +17,8 @@ from transformers import BertConfig, BertForSequenceClassification
 from helpers import models, tasks, training
 from helpers.artifacts.store import CHECKPOINTS
 from helpers.compress import pruning
-from helpers.compress.pruning import masks, pool, prune, recover, sparsity
+from helpers.compress.factorization import linear_layers
+from helpers.compress.pruning import masks, pool, prune, recover, sparsity, zero
 from helpers.environment import InputError
 from helpers.training import Training
 
@@ -79,6 +80,25 @@ def test_prune_by_hand() -> None:
     # one threshold for all modules: some lose more than others
     layers = sparsity(pruned)["layers"]
     assert max(layers.values()) - min(layers.values()) > 0.2
+
+
+def test_the_encoder_alone_is_pruned_where_structured_pruning_takes_from(tmp_path: Path) -> None:
+    layers = linear_layers(MODEL)
+    assert {name.rpartition(".")[2] for name in layers} == {"query", "key", "value", "dense"} and len(layers) == 2 * 6
+    pruned = prune(MODEL, 0.4, of="encoder")
+    before = torch.cat([layer.weight.detach().flatten() for layer in layers.values()])
+    after = torch.cat([layer.weight.flatten() for layer in linear_layers(pruned).values()])
+    gone = after == 0
+    assert int(gone.sum()) == round(0.4 * before.numel())
+    assert before[gone].abs().max() <= before[~gone].abs().min() and torch.equal(after[~gone], before[~gone])
+    others = {name: value for name, value in MODEL.state_dict().items() if name.removesuffix(".weight") not in layers}
+    assert all(torch.equal(pruned.state_dict()[name], value) for name, value in others.items())
+    zero(tmp_path / "zero", model=tiny.saved(tmp_path / "whole", MODEL), amount=0.4)
+    stored = models.load(tmp_path / "zero").state_dict()
+    assert all(torch.equal(stored[name], value) for name, value in pruned.state_dict().items())
+    found = masks(pruned, of="encoder")
+    assert found.keys() == {f"{name}.weight" for name in layers}
+    assert sum(int((~mask).sum()) for mask in found.values()) == int(gone.sum())
 
 
 def test_prune_leaves_everything_else_and_the_original() -> None:

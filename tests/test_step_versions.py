@@ -81,6 +81,7 @@ ALL = {
     "distil_masked_words",
     "fine_tune_beside",
     "remove",
+    "zero",
     "factorize",
 } | DISTILLED
 DRAWN = {"augment", "make_vectors"}  # make no tensors
@@ -147,7 +148,12 @@ def test_what_cannot_change_a_result_changes_no_code(
             "temperature: float = 2.0, options",
             {"distil"},
         ),
-        ("compress/pruning.py", "torch_prune.L1Unstructured", "torch_prune.RandomUnstructured", {"recover", "predict"}),
+        (
+            "compress/pruning.py",
+            "torch_prune.L1Unstructured",
+            "torch_prune.RandomUnstructured",
+            {"recover", "zero", "predict"},
+        ),
         ("training/pretraining.py", "UNRELATED_SHARE = 0.2", "UNRELATED_SHARE = 0.3", {"pretrain"}),
         # from module to module
         (

@@ -11,11 +11,13 @@ import tiny
 import torch
 
 from helpers import models, profiles
-from helpers.artifacts import Store
-from helpers.compress import distilbert, distillation
+from helpers.artifacts import Node, Store
+from helpers.compress import distilbert, distillation, factorization
 from helpers.compress.systems import Systems
 from helpers.environment import InputError
 
+# two by two: no rank of one is smaller
+NARROW = {"hidden_size": 2, "num_hidden_layers": 2, "num_attention_heads": 1, "intermediate_size": 24}
 SMALL = tiny.RECIPE | {"pretraining_steps": 12, "pretraining_batch_size": 16, "distilbert_steps": 12}
 
 
@@ -68,7 +70,7 @@ def test_layers_may_be_named() -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"distilbert_layers": [3]}, "must name 1 of the teacher's layers 1 to 2"),
+        ({"distilbert_layers": [3]}, "the language model has the layers 1 to 2"),
         ({"distilbert_layers": []}, "distilbert_layers must be half or a list of layers"),
         ({"distilbert_layers": "third"}, "must be half or a list of layers, not 'third'"),
     ],
@@ -106,19 +108,35 @@ def test_settings_out_of_range_are_a_sentence(change: dict[str, object], sentenc
 # ALBERT
 
 
-def test_albert_is_pretrained_from_scratch_where_the_language_model_is(tmp_path: Path) -> None:
+def test_albert_copies_as_tinybert_does(tmp_path: Path) -> None:
     one = systems(tmp_path, albert_steps=12, albert_embedding_size=4)
     node = one.albert()
-    start = node.arguments["start"]
-    assert start.arguments["shape"] == one.recipe.language_model_shape | {
-        "compact": {"sharing": "all", "embedding_size": 4}
-    }
-    assert node.arguments["training"] == one.control.arguments["training"], "as many steps as other students"
+    ours, theirs = (model.arguments["student"] for model in (node, one.student))
+    assert node.arguments["training"] == one.student.arguments["training"]
+    assert ours.arguments["training"] == theirs.arguments["training"], "as many steps as TinyBERT's student"
+    general = ours.arguments["student"].arguments["general"]
+    assert general.function is distillation.distil_on_text and general.arguments["steps"] == 12
     made = one.load(node)
     layers = made.bert.encoder.layer
     assert layers[0].output.dense is layers[1].output.dense
     assert made.bert.embeddings.word_embeddings.weight.shape[1] == 4
     assert one.score(node).keys() == {"accuracy"}
+
+
+def test_from_scratch_learns_from_the_labels_alone(tmp_path: Path) -> None:
+    one = systems(tmp_path, albert_embedding_size=4)
+    node = one.from_scratch(one.albert_shape())
+    start = node.arguments["start"]
+    assert start.arguments["steps"] == 0
+    assert start.arguments["shape"] == one.recipe.language_model_shape | {
+        "compact": {"sharing": "all", "embedding_size": 4}
+    }
+    training = replace(one.control.arguments["training"], learning_rate=one.recipe.teacher_learning_rate)
+    assert node.arguments["training"] == training, "as many steps as other students, at the rate of its width"
+    assert one.load(node).config.compact == {"sharing": "all", "embedding_size": 4}
+    published.minilm(tmp_path / "lm")
+    with pytest.raises(InputError, match="only beside a language model made here"):
+        systems(language_model=str(tmp_path / "lm")).from_scratch({})
 
 
 def test_others_of_its_shape_are_named_beside_it() -> None:
@@ -136,7 +154,7 @@ def test_others_of_its_shape_are_named_beside_it() -> None:
         {"sharing": "ffn", "embedding_size": 4},
     ]
     assert len({one.albert(embedding_size=size).key for size in (0, 4, 8)}) == 3
-    named = systems(albert_shape=tiny.SHAPE | {"num_hidden_layers": 5}).albert_shape()
+    named = systems(albert_shape=tiny.SHAPE | {"num_hidden_layers": 5}, albert_embedding_size=0).albert_shape()
     assert named["num_hidden_layers"] == 5
 
 
@@ -172,7 +190,7 @@ def test_a_given_language_model_is_distilled_into_albert(tmp_path: Path) -> None
 )
 def test_an_albert_that_cannot_be_is_refused(change: dict[str, object], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
-        systems().albert(**change)
+        systems(albert_embedding_size=0).albert(**change)
 
 
 def test_projected_layers_do_not_fit_shared_ones(tmp_path: Path) -> None:
@@ -198,6 +216,24 @@ def test_factorized_embeddings_start_from_principal_directions(tmp_path: Path, s
 # low ranks and smaller structures
 
 
+def test_both_low_ranks_save_as_many_weights_and_halves_leave_half(tmp_path: Path) -> None:
+    one = systems(tmp_path, albert_embedding_size=2)
+    cuts = one.low_rank_cuts()
+    assert set(cuts) == {"embeddings", "linear"}
+
+    def weights(model: Node) -> int:
+        return sum(weight.numel() for weight in one.load(model).parameters())
+
+    whole = one.load(one.teacher)
+    words, width = whole.bert.embeddings.word_embeddings.weight.shape
+    saved = {name: weights(one.teacher) - weights(one.low_rank(**cut)) for name, cut in cuts.items()}
+    assert saved["embeddings"] == words * width - 2 * (words + width)
+    layers = [layer.weight for layer in factorization.linear_layers(whole).values()]
+    assert abs(saved["linear"] - saved["embeddings"]) <= sum(sum(weight.shape) for weight in layers), "whole ranks"
+    assert one.left_of_encoder(one.teacher) == 1.0
+    assert one.left_of_encoder(one.structured(heads=0.5, neurons=0.5)) == 0.5
+
+
 def test_a_smaller_teacher_learns_from_the_whole_one(tmp_path: Path) -> None:
     one = systems(tmp_path)
     small = one.structured(heads=0.5, neurons=0.5)
@@ -205,7 +241,7 @@ def test_a_smaller_teacher_learns_from_the_whole_one(tmp_path: Path) -> None:
     again = [one.recovered_by_teacher(model) for model in (small, low)]
     for before, after in zip((small, low), again, strict=True):
         assert before.arguments["model"] is one.teacher is after.arguments["teacher"]
-        assert after.arguments["training"].epochs == one.control_epochs
+        assert after.arguments["training"].epochs == one.recipe.recovery_epochs
         was, now = one.load(before), one.load(after)
         assert now.config.compact == was.config.compact != {}
         weights = [sum(p.numel() for p in each.parameters()) for each in (one.load(one.teacher), was, now)]
@@ -215,3 +251,36 @@ def test_a_smaller_teacher_learns_from_the_whole_one(tmp_path: Path) -> None:
     # and goes on to int8
     assert one.logits(again[0], ("int8",)).shape == (50, 2)
     assert len(one.load(one.structured(layers=1)).bert.encoder.layer) == 1
+
+
+def test_weights_set_to_zero_stay_zero_while_the_rest_learns(tmp_path: Path) -> None:
+    one = systems(tmp_path)
+    before = one.with_zeros(0.25)
+    after = one.recovered_by_teacher(before)
+    assert after.arguments["training"] == one.recovered_by_teacher(one.structured(layers=1)).arguments["training"]
+    was, now = (factorization.linear_layers(one.load(model)) for model in (before, after))
+    zeros = {name: layer.weight == 0 for name, layer in was.items()}
+    share = sum(int(each.sum()) for each in zeros.values()) / sum(each.numel() for each in zeros.values())
+    assert share == pytest.approx(0.75, abs=1e-3)
+    assert not any(now[name].weight[each].any() for name, each in zeros.items())
+    assert not any(torch.equal(now[name].weight[~each], was[name].weight[~each]) for name, each in zeros.items())
+    assert "hold_zeros" not in one.recovered_by_teacher(one.structured(layers=1)).arguments
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            {"albert_embedding_size": 4, "albert_embedding_sizes": [17]},
+            "embedding_size is 17; factorized embeddings are 1 to 16 wide",
+        ),
+        (
+            {"language_model_shape": NARROW, "student_shape": NARROW, "albert_embedding_size": 1}
+            | {"albert_embedding_sizes": []},
+            "less than a rank of one takes",
+        ),
+    ],
+)
+def test_what_notebook_07_cannot_make_is_refused_before_any_training(change: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        systems(**change).check_albert()

@@ -25,6 +25,8 @@ __all__ = ["Beginnings"]
 class Beginnings:
     """What the models of one recipe are made from. Nothing is built by naming it."""
 
+    needs_language_model = False  # beside a published teacher and student, too
+
     def __init__(self, recipe: Recipe, *, store: Store | None = None) -> None:
         self.recipe, self.store = recipe, store or Store()
 
@@ -72,7 +74,7 @@ class Beginnings:
         recipe = self.recipe
         wanted = {"teacher": recipe.teacher, "student": recipe.student_start}
         published = {role: name for role, name in wanted.items() if name not in ("fine-tuned", *STARTS)}
-        needed = len(published) < 2 or recipe.augmented != "off" or recipe.compared_starts
+        needed = self.needs_language_model or len(published) < 2 or recipe.augmented != "off" or recipe.compared_starts
         if needed and recipe.language_model != "built":
             published["language_model"] = recipe.language_model
         checks = {"language_model": recipe.language_model_sha256}

@@ -11,6 +11,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from helpers import models, tasks
 from helpers.artifacts import Bound, step
 from helpers.artifacts.store import CHECKPOINTS
+from helpers.compress import pruning
 from helpers.compress.losses import IntermediateLoss, LossOptions, PredictionLoss
 from helpers.compress.teacher_outputs import TeacherOutputs, with_outputs
 from helpers.environment import InputError, set_seed
@@ -108,13 +109,15 @@ def distil(
     max_steps: int | None = None,
     first_epoch: int = 0,
     drop_incomplete: bool = False,
+    hold_zeros: bool = False,
 ) -> None:
     """Train a student on a teacher's `intermediate` states, or on its `prediction`. The labels are not used.
 
     `teacher_outputs`: `off` asks the teacher in every epoch, `logits` and `all` ask once and read the answers again,
     `all` also the states, `bound_gb` gigabytes of them at the most. `variants` (of `augmentation.augment`) join the
     rows; `max_steps` ends the training earlier or later than its epochs do, `first_epoch` numbers the first of them,
-    `drop_incomplete` leaves out batches that are not full (see `fit`). Raises `InputError` if the two models do not
+    `drop_incomplete` leaves out batches that are not full (see `fit`), `hold_zeros` keeps zeros of the encoder's
+    matrices at zero. Raises `InputError` if the two models do not
     share one vocabulary, or if `options` ask for a teacher whose outputs cannot be stored, `RunError` if they take too
     much room.
     """
@@ -145,5 +148,8 @@ def distil(
     numbered = rows.add_column("row", range(len(rows)))
     settings = {"training": training, "folder": folder, "collator": collator, "max_steps": max_steps}
     settings |= {"first_epoch": first_epoch, "drop_incomplete": drop_incomplete}
+    if hold_zeros:
+        held = pruning.masks(pupil, of="encoder")
+        settings |= {"after_step": lambda _: pruning.hold(pupil, held)}
     write_curve(folder, fit(loss, numbered, loss=sum_of_parts, **settings))
     models.save(pupil, words, folder)

@@ -14,7 +14,17 @@ from helpers import models
 from helpers.artifacts import step
 from helpers.environment import InputError
 
-__all__ = ["EMBEDDINGS", "energy", "factorize", "linear_layers", "low_rank", "rank_for", "ranks_for", "truncated"]
+__all__ = [
+    "EMBEDDINGS",
+    "energy",
+    "equal_shares",
+    "factorize",
+    "linear_layers",
+    "low_rank",
+    "rank_for",
+    "ranks_for",
+    "truncated",
+]
 
 EMBEDDINGS = "bert.embeddings.word_embeddings"
 
@@ -37,7 +47,7 @@ def truncated(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 def energy(weight: Tensor, rank: int) -> float:
     """Return the share of a matrix's squared Frobenius norm that its nearest one of rank r keeps, 0 to 1."""
-    sizes = torch.linalg.svdvals(weight.double()).square()
+    sizes = torch.linalg.svdvals(weight.detach().double()).square()
     return float(sizes[:rank].sum() / sizes.sum())
 
 
@@ -72,6 +82,14 @@ def ranks_for(model: nn.Module, *, embeddings: float | None = None, linear: floa
         if not found[name]:
             raise InputError(f"{share:.0%} of the weights of {name} are less than a rank of one takes; leave more.")
     return found
+
+
+def equal_shares(model: nn.Module, rank: int) -> dict[str, float]:
+    """Return two shares that save as many weights: of the embeddings at a rank, and of the encoder's matrices."""
+    table = model.get_submodule(EMBEDDINGS).weight
+    layers = sum(layer.weight.numel() for layer in linear_layers(model).values())
+    left = rank * sum(table.shape)
+    return {"embeddings": left / table.numel(), "linear": 1 - (table.numel() - left) / layers}
 
 
 @torch.no_grad()

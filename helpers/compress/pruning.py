@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,35 +13,42 @@ from torch.nn.utils import prune as torch_prune
 
 from helpers import models, tasks
 from helpers.artifacts import step
+from helpers.compress.factorization import linear_layers
 from helpers.environment import InputError
+from helpers.models.compact import LowRank
 from helpers.training import Training, fit, task_loss, write_curve
 
-__all__ = ["masks", "pool", "prune", "recover", "sparsity"]
+__all__ = ["hold", "masks", "pool", "prune", "recover", "sparsity", "zero"]
 
 
 def pool(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """Return the report's pool: query, key, value, dense and LayerNorm of every attention module, and all embeddings.
 
-    Feed-forward layers, the pooler, the classifier and all biases are not in it (report, section 4.4).
+    Feed-forward layers, the pooler, the classifier and all biases are not in it (report, section 4.4). Of a product of
+    two matrices (`models.compact.LowRank`) both are.
     """
     attention = ("attention.self.query", "attention.self.key", "attention.self.value")
     attention += ("attention.output.dense", "attention.output.LayerNorm")
-    return [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Embedding) or name.endswith(attention)
-    ]
+    found = []
+    for name, module in model.named_modules():
+        place, _, last = name.rpartition(".")
+        is_factor = isinstance(model.get_submodule(place), LowRank) if last.isdigit() else False
+        wanted = (place if is_factor else name).endswith((*attention, "word_embeddings"))
+        if isinstance(module, nn.Embedding) or (wanted and not isinstance(module, LowRank)):
+            found.append((name, module))
+    return found
 
 
-def prune(model: nn.Module, amount: float) -> nn.Module:
+def prune(model: nn.Module, amount: float, *, of: str = "pool") -> nn.Module:
     """Return a copy whose pool has its `amount` (0 to 1) smallest weights, by absolute value over all modules, zeroed.
 
-    Raises `InputError` if the amount is outside 0 to 1.
+    `of` the "pool", or of the "encoder": all linear layers there, which is what structured pruning takes from. Raises
+    `InputError` if the amount is outside 0 to 1.
     """
     if not 0 <= amount <= 1:
         raise InputError(f"A pruning amount is a share of the weights, from 0 to 1, not {amount}.")
     model = copy.deepcopy(model)
-    targets = [(module, "weight") for _, module in pool(model)]
+    targets = [(module, "weight") for _, module in _modules(model, of)]
     torch_prune.global_unstructured(targets, pruning_method=torch_prune.L1Unstructured, amount=float(amount))
     for module, name in targets:
         torch_prune.remove(module, name)
@@ -58,9 +67,27 @@ def sparsity(model: nn.Module) -> dict[str, object]:
     }
 
 
-def masks(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return, for each weight of the pool, where it is not zero."""
-    return {f"{name}.weight": module.weight.detach() != 0 for name, module in pool(model)}
+def _modules(model: nn.Module, of: str) -> list[tuple[str, nn.Module]]:
+    return list(linear_layers(model).items()) if of == "encoder" else pool(model)
+
+
+def masks(model: nn.Module, *, of: str = "pool") -> dict[str, torch.Tensor]:
+    """Return, for each weight of the pool, or of the "encoder", where it is not zero."""
+    return {f"{name}.weight": module.weight.detach() != 0 for name, module in _modules(model, of)}
+
+
+@torch.no_grad()
+def hold(model: nn.Module, held: Mapping[str, torch.Tensor]) -> None:
+    """Set to zero again what training has grown where `masks` had found zeros."""
+    for name, parameter in model.named_parameters():
+        if name in held:
+            parameter.mul_(held[name].to(parameter.device))
+
+
+@step(version=1)
+def zero(folder: Path, *, model: Path, amount: float) -> None:
+    """Write a model whose encoder has its `amount` (0 to 1) smallest weights set to zero."""
+    models.save(prune(models.load(model), amount, of="encoder"), models.tokenizer(model), folder)
 
 
 @step(version=1)
@@ -72,16 +99,10 @@ def recover(
     pruned = prune(models.load(model), amount)
     held = masks(pruned)
     before = sparsity(pruned)["pool"]
-
-    @torch.no_grad()
-    def hold(trained: nn.Module) -> None:
-        for name, parameter in trained.named_parameters():
-            if name in held:
-                parameter.mul_(held[name].to(parameter.device))
-
     rows = tasks.encode(data.train, data.task, words, max_length=max_length)
-    curve = fit(pruned, rows, loss=task_loss, training=training, folder=folder, after_step=hold)
-    hold(pruned)
+    holding = functools.partial(hold, held=held)
+    curve = fit(pruned, rows, loss=task_loss, training=training, folder=folder, after_step=holding)
+    hold(pruned, held)
     if sparsity(pruned)["pool"] < before:
         raise RuntimeError(f"Recovery lost zeros: {sparsity(pruned)['pool']} of the pool, {before} before.")
     write_curve(folder, curve)

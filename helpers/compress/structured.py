@@ -23,7 +23,7 @@ from helpers.artifacts import step
 from helpers.environment import InputError, device
 from helpers.training import Batch, task_loss
 
-__all__ = ["Importance", "Kept", "choose", "importance", "influence", "remove", "shrink"]
+__all__ = ["Importance", "Kept", "choose", "count_removed", "importance", "influence", "remove", "shrink"]
 
 BATCH = 32
 ROWS = 1024  # of the training rows; importance changes little beyond some hundreds
@@ -123,6 +123,21 @@ def influence(model: nn.Module, rows: Dataset) -> list[float]:
     return [mean_loss(each, rows) - whole for each in without]
 
 
+def count_removed(total: int, share: float, *, layers: int) -> int:
+    """Return how many of a model's heads or neurons a share is; each of its layers must be left one.
+
+    Raises `InputError` for a share outside 0 to below 1, or one that would leave layers empty.
+    """
+    if not 0 <= share < 1:
+        raise InputError(f"The share that goes is from 0 to below 1, not {share}: something must stay.")
+    count = round(share * total)
+    if total - count < layers:
+        raise InputError(
+            f"To remove {count} of {total} would leave one of the {layers} layers with none; take a smaller share."
+        )
+    return count
+
+
 def choose(scores: Sequence[Tensor], removed: float) -> list[list[int]]:
     """Return what stays of each layer when a share of all goes, the least important first, over all layers together.
 
@@ -130,14 +145,7 @@ def choose(scores: Sequence[Tensor], removed: float) -> list[list[int]]:
     al. 2019, section 4.1). The most important of each layer stays in any case, so that no layer is left empty. Raises
     `InputError` for a share outside 0 to below 1, or one that would leave layers empty.
     """
-    if not 0 <= removed < 1:
-        raise InputError(f"The share that goes is from 0 to below 1, not {removed}: something must stay.")
-    total = sum(len(each) for each in scores)
-    count = round(removed * total)
-    if total - count < len(scores):
-        raise InputError(
-            f"To remove {count} of {total} would leave one of the {len(scores)} layers with none; take a smaller share."
-        )
+    count = count_removed(sum(len(each) for each in scores), removed, layers=len(scores))
     scores = [each / each.norm().clamp(min=1e-30) for each in scores]
     safe = {(layer, int(each.argmax())) for layer, each in enumerate(scores)}
     order = sorted((float(value), layer, i) for layer, each in enumerate(scores) for i, value in enumerate(each))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
-from transformers import BertConfig
+import torch
+from torch import nn
+from transformers import BertConfig, BertForSequenceClassification
 
 from helpers import models
 from helpers.artifacts import Node, node
-from helpers.compress import distilbert, factorization, structured
+from helpers.compress import distilbert, factorization, pruning, structured
 from helpers.compress.chain import Chain
 from helpers.compress.checks import config_of
 from helpers.compress.losses import LossOptions
@@ -23,10 +26,13 @@ SHAPE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediat
 class Systems(Chain):
     """DistilBERT, ALBERT, low ranks and smaller structures beside a chain: the same teacher, rows, text and steps."""
 
+    needs_language_model = True
+
     @functools.cached_property
     def language_model_config(self) -> BertConfig:
-        """The language model's configuration, known before it is built."""
-        return config_of(self.sources, ("language_model",), self.recipe.language_model_shape)
+        """The language model's configuration, known before it is built; its vocabulary may become a little smaller."""
+        shape = {"vocab_size": self.recipe.vocabulary_size, **self.recipe.language_model_shape}
+        return config_of(self.sources, ("language_model",), shape)
 
     def albert_shape(self, *, embedding_size: int | None = None, sharing: str | None = None) -> dict[str, Any]:
         """Return ALBERT's shape, or one with other embeddings or another sharing.
@@ -45,18 +51,53 @@ class Systems(Chain):
         return shape
 
     def albert(self, **changes: Any) -> Node:
-        """Name ALBERT, or one of another shape (`albert_shape`), on the task.
+        """Name ALBERT, or one of another shape (`albert_shape`), on the task, made as TinyBERT's student is.
 
-        Where the language model is made here it is pretrained from scratch in the same way, then fine-tuned for as many
-        steps as other students take; else it copies the language model on text and the teacher on the task, as
-        TinyBERT's student does.
+        It copies the language model on text, for `albert_steps`, and the teacher on the task.
         """
-        shape, recipe = self.albert_shape(**changes), self.recipe
-        if recipe.language_model == "built":
-            start = self._pretrained(recipe.albert_steps, shape=shape)
-            return self._fine_tuned(start, self.data, self.control_epochs, self.label_rate)
-        shape = {name: value for name, value in shape.items() if name != "max_position_embeddings"}
-        return self.changed(student_shape=shape, student_start="general", general_steps=recipe.albert_steps).student
+        shape = {
+            name: value for name, value in self.albert_shape(**changes).items() if name != "max_position_embeddings"
+        }
+        return self.changed(
+            student_shape=shape, student_start="general", general_steps=self.recipe.albert_steps
+        ).student
+
+    def from_scratch(self, shape: Mapping[str, Any]) -> Node:
+        """A BERT or ALBERT of some shape, from random weights, on the labels alone, in as many steps as students take.
+
+        Where no language model is made here, `InputError`: nobody compares that with a published one.
+        """
+        if self.recipe.language_model != "built":
+            raise InputError(
+                "A model is trained from scratch only beside a language model made here, not a published one."
+            )
+        start = self._pretrained(0, shape=shape)
+        return self._fine_tuned(start, self.data, self.control_epochs, self.recipe.teacher_learning_rate)
+
+    def check_albert(self) -> None:
+        """Raise `InputError` for no steps or no text to make ALBERT with, or a shape or a low rank that cannot be."""
+        recipe = self.recipe
+        if not recipe.albert_steps:
+            raise InputError("ALBERT needs albert_steps of distillation on text; give a number above 0.")
+        self.text  # noqa: B018 - asking for it checks that there is some
+        for size in (recipe.albert_embedding_size, *recipe.albert_embedding_sizes):
+            self.albert_shape(embedding_size=size)
+        with torch.device("meta"):  # shapes alone
+            whole = models.build(BertForSequenceClassification, self.language_model_config)
+        for cut in self._cuts(whole).values():
+            factorization.ranks_for(whole, **cut)
+
+    def low_rank_cuts(self) -> dict[str, dict[str, float]]:
+        """Return the shares for `low_rank` that save what ALBERT's embeddings save: of the embeddings, of the layers.
+
+        A cut that would leave no weight, or save none, is not there.
+        """
+        return self._cuts(self.load(self.teacher))
+
+    def _cuts(self, whole: nn.Module) -> dict[str, dict[str, float]]:
+        size = self.recipe.albert_embedding_size or whole.config.hidden_size // 4
+        shares = factorization.equal_shares(whole, size)
+        return {name: {name: share} for name, share in shares.items() if 0 < share < 1}
 
     def low_rank(self, *, embeddings: float | None = None, linear: float | None = None) -> Node:
         """The teacher whose word embeddings, and whose encoder's matrices, keep a share of their weights, untrained."""
@@ -74,11 +115,43 @@ class Systems(Chain):
             layers=layers,
         )
 
+    def check_structured(self) -> None:
+        """Raise `InputError` for shares of heads and neurons, or numbers of layers, that the teacher cannot lose."""
+        config, recipe = self.language_model_config, self.recipe
+        depth = config.num_hidden_layers
+        percents = [round(100 * share) for share in recipe.structured_shares]
+        if not percents and not recipe.structured_layers:
+            raise InputError("Nothing is to be removed; give structured_shares or structured_layers.")
+        if len({*percents}) < len(percents) or len({*recipe.structured_layers}) < len(recipe.structured_layers):
+            raise InputError("structured_shares (in whole percents) and structured_layers must name each amount once.")
+        for share in recipe.structured_shares:
+            for parts in (config.num_attention_heads, config.intermediate_size):
+                structured.count_removed(depth * parts, share, layers=depth)
+        for layers in recipe.structured_layers:
+            if layers >= depth:
+                raise InputError(f"structured_layers: {layers} of {depth} layers are to go; one at least must stay.")
+
+    def left_of_encoder(self, smaller: Node) -> float:
+        """Return the share of the weights of the teacher's linear layers that a smaller model has."""
+        counts = [
+            sum(layer.weight.numel() for layer in factorization.linear_layers(self.load(model)).values())
+            for model in (smaller, self.teacher)
+        ]
+        return counts[0] / counts[1]
+
+    def with_zeros(self, left: float) -> Node:
+        """The teacher with the smallest weights of its encoder's matrices set to zero, a share `left` as they are."""
+        return node(pruning.zero, model=self.teacher, amount=round(1 - left, 4))
+
     def recovered_by_teacher(self, model: Node) -> Node:
-        """A smaller model after it has learned the teacher's answers, for as many steps as other students take."""
+        """A smaller teacher after it has learned the whole one's answers again, for the epochs of a recovery.
+
+        Its learning rate is the teacher's, whose width it has. Weights that were set to zero stay zero.
+        """
         recipe = self.recipe
-        training = self.training(epochs=self.control_epochs, learning_rate=recipe.prediction_learning_rate)
-        return self._distilled(model, "prediction", training, LossOptions(), temperature=recipe.temperature)
+        training = self.training(epochs=recipe.recovery_epochs, learning_rate=recipe.teacher_learning_rate)
+        method: dict[str, Any] = {"hold_zeros": True} if model.function is pruning.zero else {}
+        return self._distilled(model, "prediction", training, LossOptions(), temperature=recipe.temperature, **method)
 
     @functools.cached_property
     def distilbert_layers(self) -> list[int]:
@@ -91,7 +164,11 @@ class Systems(Chain):
             return distilbert.half(depth)
         if not isinstance(wanted, list) or not wanted:
             raise InputError(f"distilbert_layers must be half or a list of layers, not {wanted!r}.")
-        return models.layer_map(len(wanted), depth, wanted)
+        if any(not 1 <= layer <= depth for layer in wanted):
+            raise InputError(
+                f"distilbert_layers {wanted} does not fit: the language model has the layers 1 to {depth}."
+            )
+        return list(wanted)
 
     @functools.cached_property
     def distilbert_general(self) -> Node:
@@ -111,6 +188,12 @@ class Systems(Chain):
             length=recipe.piece_length,
             steps=recipe.distilbert_steps,
         )
+
+    def check_distilbert(self) -> None:
+        """Raise `InputError` if there are no steps or no text to make DistilBERT with, or its layers do not exist."""
+        if not self.recipe.distilbert_steps:
+            raise InputError("DistilBERT needs distilbert_steps of distillation on text; give a number above 0.")
+        self.distilbert_general  # noqa: B018 - naming it checks the rest
 
     @functools.cached_property
     def distilbert(self) -> Node:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from transformers import (
     BertConfig,
@@ -21,7 +22,7 @@ __all__ = ["SHAPES", "classifier", "encoder", "language_model", "load", "masked_
 
 TIED = "cls.predictions.decoder."  # the same tensors as the word embeddings and the head's bias
 
-SHAPES: dict[str, dict[str, int]] = {
+SHAPES: dict[str, dict[str, Any]] = {
     "bert-base": {
         "vocab_size": 30522,
         "hidden_size": 768,
@@ -35,6 +36,14 @@ SHAPES: dict[str, dict[str, int]] = {
         "num_hidden_layers": 4,
         "num_attention_heads": 12,
         "intermediate_size": 1200,
+    },
+    "albert-base": {
+        "vocab_size": 30000,
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+        "compact": {"embedding_size": 128, "sharing": "all"},
     },
 }
 

@@ -75,7 +75,7 @@ def check_types(values: Mapping[str, Any], types: Mapping[str, Any], *, where: s
 
 def check_ranges(recipe: Recipe) -> None:
     """Raise `InputError` for a value outside its range."""
-    for name in ("pruning_amounts", "recovery_amounts"):
+    for name in ("pruning_amounts", "recovery_amounts", "structured_shares"):
         _check_amounts(name, getattr(recipe, name))
     for name, value in dataclasses.asdict(recipe).items():
         least = LEAST.get(name, 0)

@@ -116,6 +116,9 @@ class Recipe:
     albert_embedding_sizes: list[int] = field(default_factory=list)
     albert_sharings: list[str] = field(default_factory=list)
     albert_steps: int = 0
+    # structured pruning of the teacher: shares of heads, of neurons and of both, and numbers of layers, that go
+    structured_shares: list[float] = field(default_factory=list)
+    structured_layers: list[int] = field(default_factory=list)
     # the same for every arm
     batch_size: int = 32
     max_length: int = 128
