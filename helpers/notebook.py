@@ -13,7 +13,7 @@ from IPython.display import Code, Image, Markdown, display
 
 from helpers import environment, labels, profiles, scores
 
-__all__ = ["Folded", "arms_table", "header", "published", "recipe", "show_source", "speed_table", "verdicts"]
+__all__ = ["Folded", "arms_table", "header", "published", "recipe", "show_source", "speed_table", "verdict", "verdicts"]
 
 
 def recipe(cell: Mapping[str, Any]) -> profiles.Recipe:
@@ -107,14 +107,18 @@ def speed_table(arms: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
+def verdict(arm: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> str:
+    """Say whether an arm scores better or worse than what it is compared with, or differs by noise alone."""
+    low, high = arm["versus"]["low"], arm["versus"]["high"]
+    return f"{'better than' if low > 0 else 'worse than' if high < 0 else 'inside noise of'} {_reference(arm, arms)}"
+
+
 def verdicts(arms: Sequence[Mapping[str, Any]]) -> str:
     """Say which arms score better and worse than what each is compared with, and which differ by noise alone."""
-    told: dict[tuple[str, str], list[str]] = {}
+    told: dict[str, list[str]] = {}
     for arm in arms:
-        versus = arm["versus"]
-        verdict = "better than" if versus["low"] > 0 else "worse than" if versus["high"] < 0 else "inside noise of"
-        told.setdefault((verdict, _reference(arm, arms)), []).append(arm["title"])
-    return "; ".join(f"{verdict} {reference}: {', '.join(names)}" for (verdict, reference), names in told.items())
+        told.setdefault(verdict(arm, arms), []).append(arm["title"])
+    return "; ".join(f"{how}: {', '.join(names)}" for how, names in told.items())
 
 
 def _reference(arm: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> str:

@@ -75,6 +75,56 @@ def compared(**options):
     return sorted(made + extra, key=lambda record: (record["notebook"], record["task"], record["seed"]))
 
 
+SYSTEMS = {  # notebook: its arms, by name; those that were timed
+    "06_distilbert": (
+        ("teacher", "student", "distilbert", "distilbert_two_stage", "distilbert_no_soft"),
+        ("teacher", "student", "distilbert"),
+    ),
+    "07_albert": (
+        ("teacher", "albert", "albert_sharing_none", "albert_e8", "low_rank_embeddings", "low_rank_linear_recovered"),
+        ("teacher", "albert"),
+    ),
+    "08_structured_pruning": (
+        ("teacher", "structured_both_50", "structured_both_50_recovered", "structured_layers_1_recovered"),
+        ("teacher", "structured_both_50_recovered"),
+    ),
+}
+
+
+def systems(*, seeds=(0,), **options):
+    """Return a study with the overview's other systems for two tasks."""
+    made = study(seeds=seeds, **options)
+    profile, source = made[0]["profile"], made[0]["data"]["source"]
+    for notebook, (names, timed) in SYSTEMS.items():
+        for task in ("cola", "sst2"):
+            for seed in seeds:
+                record = make("02_augmentation", task, seed, profile=profile, source=source)
+                record["notebook"] = notebook
+                draw = np.random.default_rng([int(notebook[:2]), list(TASKS).index(task), seed])
+                record["arms"] = [trained(n, task, seed, draw=draw if n in timed else None) for n in names]
+                record["latency_setup"] = dict(made[-1]["latency_setup"], baseline="teacher")
+                for arm in record["arms"]:
+                    _as_measured(arm)
+                made.append(record)
+    return sorted(made, key=lambda record: (record["notebook"], record["task"], record["seed"]))
+
+
+def _as_measured(arm):
+    """Give an arm of another system the reference, the title and the parameters that its notebook gives it."""
+    name = arm["arm"]
+    method = name.partition("_")[0]
+    reference = {"distilbert": "student" if name == "distilbert" else "distilbert", "albert": "albert"}
+    if arm["versus"]:
+        arm["versus"]["arm"] = "student" if name == "albert" else reference.get(method, "teacher")
+    if name == "albert_e8":
+        arm["title"] = "ALBERT, embeddings 8 wide"
+    if method == "structured":
+        _, kind, size, *more = name.split("_")
+        arm["title"] = f"teacher without {size} of {kind}" + (", recovered" if more else "")
+        left = 0.5 if kind == "both" else 0.75
+        arm["parameter"] = {"kind": kind, "removed": float(size), "left": left, "recovered": bool(more)}
+
+
 def ladder():
     """Return examples per second of three ways."""
     return {

@@ -361,6 +361,32 @@ def test_no_head_that_fills_masks_is_said_before_any_work(house: Path, tmp_path:
     assert plan(notebooks=["01"], parameters=given), "nothing else needs it"
 
 
+@pytest.mark.parametrize(
+    ("parameter", "change", "sentence"),
+    [
+        ("distilbert_layers: str", {"distilbert_steps": 0}, "DistilBERT needs distilbert_steps of distillation on"),
+        ("distilbert_layers: str", {"distilbert_layers": [3, 9]}, "it must name 2 of the teacher's layers 1 to 4"),
+        ("albert_sharing: str", {"albert_embedding_sizes": [4096]}, "embedding_size is 4096"),
+        (
+            "structured_shares: list",
+            {"structured_shares": [], "structured_layers": []},
+            "Nothing is to be removed",
+        ),
+        ("structured_shares: list", {"structured_shares": [0.121, 0.124]}, "must name each amount once"),
+        ("structured_shares: list", {"structured_layers": [2, 2]}, "must name each amount once"),
+        ("structured_shares: list", {"structured_shares": [0.99]}, "would leave one of the 4 layers with none"),
+        ("structured_shares: list", {"structured_layers": [4]}, "4 of 4 layers are to go; one at least must stay"),
+    ],
+)
+def test_a_system_that_cannot_be_is_said_before_any_work(
+    house: Path, parameter: str, change: dict[str, object], sentence: str
+) -> None:
+    throwaway.write(house / "notebooks", "06_systems", parameters=f"{throwaway.PARAMETERS}\n{parameter} = None")
+    assert sentence in refused(tasks=["sst2"], notebooks=["06"], parameters=change)
+    assert plan(notebooks=["01"], parameters=change), "nothing else needs it"
+    assert plan(notebooks=["06"])
+
+
 def test_what_makes_the_models_comes_first_then_task_by_task(house: Path) -> None:
     throwaway.write(house / "notebooks", "01_first", required=True)
     throwaway.write(house / "notebooks", "04_third")

@@ -52,6 +52,9 @@ def test_the_set_is_the_designed_one() -> None:
         "03_pruning_sweep",
         "04_dynamic_quantization",
         "05_report_tables",
+        "06_distilbert",
+        "07_albert",
+        "08_structured_pruning",
     ]
 
 

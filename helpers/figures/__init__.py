@@ -3,7 +3,9 @@
 from helpers.figures.comparisons import differences
 from helpers.figures.models import bytes_bar, loss_curves, sparsity_heatmap
 from helpers.figures.results import figure1, size_score_latency
+from helpers.figures.structure import head_importance, layer_influence, removal_curves
 from helpers.figures.style import COLOURS, alt_text, caption, save
+from helpers.figures.systems import systems
 
 __all__ = [
     "COLOURS",
@@ -12,8 +14,12 @@ __all__ = [
     "caption",
     "differences",
     "figure1",
+    "head_importance",
+    "layer_influence",
     "loss_curves",
+    "removal_curves",
     "save",
     "size_score_latency",
     "sparsity_heatmap",
+    "systems",
 ]

@@ -25,7 +25,7 @@ def differences(records: Records, names: Sequence[str]) -> Figure:
     Raises `InputError` if no record has any of their arms.
     """
     summary.require(records)
-    arms = [arm for name in names for arm in COMPARISONS[name][1]]
+    arms = summary.matching(records, [pattern for name in names for pattern in COMPARISONS[name][1]])
     found = {
         task: {arm: difference for arm in arms if (difference := summary.difference(records, task, arm))}
         for task in summary.tasks_of(records, all_of_report=False)
@@ -54,7 +54,7 @@ def differences(records: Records, names: Sequence[str]) -> Figure:
                 elinewidth=1.5,
             )
         leftmost = axis.get_subplotspec().colspan.start == 0
-        axis.set_yticks(range(len(shown)), [ARMS[arm] for arm in shown] if leftmost else [])
+        axis.set_yticks(range(len(shown)), [summary.title(records, arm) for arm in shown] if leftmost else [])
         axis.set_ylim(len(shown) - 0.5, -0.5)
         metric = summary.metrics_of(records, task)[0]
         axis.set_title(f"{task_label(task)}: {METRICS.get(metric, metric)}")
@@ -63,10 +63,10 @@ def differences(records: Records, names: Sequence[str]) -> Figure:
     (reference, most), *_ = counts.most_common(1)
     references = reference if most == counts.total() else f"{reference}, or to what a row names"
     figure.supxlabel(f"difference to the {references}", fontsize=12)
-    told = [
-        f"{task_label(task)}: " + ", ".join(f"{ARMS[arm]} {versus.value:+.3f}" for arm, (_, versus) in points.items())
-        for task, points in found.items()
-    ]
+    told = []
+    for task, points in found.items():
+        each = [f"{summary.title(records, arm)} {versus.value:+.3f}" for arm, (_, versus) in points.items()]
+        told.append(f"{task_label(task)}: {', '.join(each)}")
     text = (
         f"Difference to the {references} over the same examples, with its 95 % interval; an open circle is inside "
         f"noise. {provenance(records)}"

@@ -42,6 +42,11 @@ COLOURS: dict[str, str] = {
     "int8": "#009E73",
     "bert_base": "#CC79A7",
     "tinybert": "#E69F00",
+    "distilbert": "#CC79A7",
+    "albert": "#E69F00",
+    "low_rank": "#8C5A2B",
+    "structured": "#56B4E9",
+    "augmented": "#0072B2",
     "floor": "#8C8C8C",
 }
 # Shapes repeat what colours say, for print without colour.
@@ -54,6 +59,11 @@ MARKERS: dict[str, str] = {
     "int8": "^",
     "bert_base": "P",
     "tinybert": "p",
+    "distilbert": "P",
+    "albert": "p",
+    "low_rank": "v",
+    "structured": "h",
+    "augmented": "*",
 }
 
 STYLE: dict[str, object] = {
@@ -96,6 +106,9 @@ def family(arm: str) -> str:
         return arm
     if arm.endswith("int8"):
         return "int8"
+    method = next((name for name in ("distilbert", "albert", "low_rank", "structured") if arm.startswith(name)), None)
+    if method:
+        return method
     return arm.split("_")[0] if arm.startswith("pruned") else arm.removesuffix("_shape")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from helpers.labels import ARMS, REPORT_AMOUNTS, joined, task_label
+from helpers.labels import ARMS, REPORT_AMOUNTS, STUDY, SYSTEMS, joined, task_label
 from helpers.report import summary
 from helpers.report.comparisons import COMPARISONS, at_floor, ladders
 from helpers.report.provenance import generated, provenance, read_from, remade_by
@@ -31,6 +31,21 @@ _HOW_TO_READ = {
     "The one with the best score on held-out rows is the study's teacher.",
     "ablations": "One change each to the distilled student, all else equal; differences are to that student, but where "
     "a row names another.",
+    "distilbert": "DistilBERT after distillation on text and fine-tuning, and one change each; differences are to the "
+    "first row.",
+    "albert": "ALBERT and others of its kind, one change each: what layers share, or how wide the embeddings are; "
+    "differences are to the first row. From scratch: from random weights, on the task's labels alone.",
+    "low_rank": "The teacher with matrices cut to a low rank: its word embeddings, or its layers, each so far that as "
+    "many weights are saved as with ALBERT's embeddings. Recovered: after it learned the teacher's answers in a short "
+    "training (recovery_epochs). Differences are to the teacher.",
+    "structured": "The teacher after heads, feed-forward neurons or whole layers were removed, the least important "
+    "first. Recovered: after it learned the teacher's answers in a short training (recovery_epochs). Zeros: "
+    "the encoder's smallest weights set to zero instead, as many, which makes nothing smaller. "
+    "Differences are to the teacher, in eight bits to the same model in 32.",
+    "systems": "All systems that were run with this profile. MB = 10^6 bytes of a file that loads back into the model "
+    "with the same logits. Speed: how many times as fast as the fine-tuned teacher in the same run, in batches of 32 "
+    "at their true lengths, median over the tasks in which every timed system was timed; of what two notebooks timed, "
+    "the median. How each was made is in its notebook.",
     "augmentation": "The distilled student, and students that saw augmented rows, too.",
     "ladder": "Intermediate distillation, examples per second: the plain way (every row padded to 128 tokens, float32, "
     "the teacher asked in every epoch, an unfused optimizer), each speed-up alone, and all together, also with 128 "
@@ -45,18 +60,19 @@ _HOW_TO_READ = {
 
 def footer(records: Records, table: str, command: str) -> str:
     """Return what stands below a table: how to read it; then profile, data, models, machine and command."""
-    timing = table in ("table2", "latency", "ladder")
-    timed, left_out = summary.timed(records)
+    timing = table in ("table2", "latency", "ladder", "systems")
+    timed, left_out = summary.timed(records, notebooks=STUDY + SYSTEMS if table == "systems" else STUDY)
     reading = [_HOW_TO_READ[table]]
     if table == "ladder":
         records = timed = [record for some, _ in ladders(records).values() for record in some]
         reading.append(_ladder(records))
     elif table in COMPARISONS:
-        arms = COMPARISONS[table][1]
+        arms = summary.matching(records, COMPARISONS[table][1])
         records = [record for record in records if any(arm["arm"] in arms for arm in record["arms"])]
         reading += [_steps(records)] if table == "augmentation" else []
         reading += [_noise(records, table), _floored(records, table)]
-        reading += ["" if table == "teachers" else _starts(records), _used(records), _once(records)]
+        of_student = COMPARISONS[table][0] == "student"
+        reading += [_starts(records) if of_student else "", _used(records), _once(records)]
     if timing and left_out and table != "ladder":
         tasks = joined([task_label(task) for task in left_out])
         reading.append(f"Another machine timed {tasks}; one table never mixes two machines.")

@@ -8,19 +8,23 @@ from statistics import median
 import pandas as pd
 
 from helpers.environment import InputError
-from helpers.labels import ABLATIONS, ARMS, task_label
+from helpers.labels import ABLATIONS, DISTILBERT, task_label
 from helpers.report import cells, summary
 from helpers.report.cells import DASH
 from helpers.report.summary import Records
 
 __all__ = ["COMPARISONS", "FACTORS", "FLOOR", "at_floor", "comparison_table", "ladder_table", "ladders"]
 
-# table: (the row that the others are compared with, the others)
+# table: (the row that the others are compared with, the others; a star stands for any ending)
 COMPARISONS: Mapping[str, tuple[str, Sequence[str]]] = {
     "starts": ("student", ("start_random", "start_embeddings", "start_projected", "start_general")),
     "teachers": ("teacher_given", ("teacher_continued", "teacher_random")),
     "ablations": ("student", tuple(f"ablation_{name}" for name in ABLATIONS)),
     "augmentation": ("student", ("longer", "augmented", "augmented_gold")),
+    "distilbert": ("distilbert", ("distilbert_two_stage", *(f"distilbert_{name}" for name in DISTILBERT))),
+    "albert": ("albert", ("albert_sharing_*", "albert_e*", "albert_scratch", "albert_scratch_plain")),
+    "low_rank": ("teacher", ("low_rank_*",)),
+    "structured": ("teacher", ("structured_*",)),
 }
 FLOOR = "majority or mean predictor"  # the last row
 FACTORS = ("first_epoch", "ten_epochs")
@@ -32,14 +36,15 @@ def comparison_table(records: Records, name: str) -> pd.DataFrame:
     The last row is the floor, the score without any learning from the rows. Raises `InputError` if no record has any of
     its arms.
     """
-    reference, others = COMPARISONS[name]
+    reference, patterns = COMPARISONS[name]
+    others = summary.matching(records, patterns)
     found = {arm: {task for task in summary.tasks_of(records) if summary.score(records, task, arm)} for arm in others}
     tasks = [task for task in summary.tasks_of(records) if any(task in has for has in found.values())]
     if not tasks:
-        raise InputError(f"No record has an arm of the table {name}: {', '.join(others)}.")
+        raise InputError(f"No record has an arm of the table {name}: {', '.join(patterns)}.")
     rows: dict[str, dict[str, str]] = {}
     for arm in (reference, *(arm for arm in others if found[arm])):
-        rows[ARMS[arm]] = row = {}
+        rows[summary.title(records, arm)] = row = {}
         for task in tasks:
             metric = summary.metrics_of(records, task)[0]
             compared = arm != reference

@@ -9,8 +9,10 @@ from typing import Any
 
 from helpers import records
 from helpers.environment import InputError
+from helpers.labels import SYSTEMS
 from helpers.report import summary
 from helpers.report.comparisons import FACTORS, ladders
+from helpers.report.summary import Records
 
 __all__ = ["headline", "profiles", "render_headline", "write_headline"]
 
@@ -84,7 +86,30 @@ def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
             if score is not None:
                 scored = [(r, score.value) for r, one in summary.arms_of(some, arm, task=task) if one["scores"]]
                 _put(numbers, f"minilm_{arm}_{task}", metric, 4, scored, root)
+    _systems(numbers, found.get("minilm_systems", []), root)
     return numbers
+
+
+_SYSTEMS = {  # of the profile minilm_systems: the number's name, the arm
+    "distilbert": "distilbert",
+    "distilbert_two_stage": "distilbert_two_stage",
+    "albert_shared": "albert",
+    "structured_half": "structured_both_50_recovered",
+}
+
+
+def _systems(numbers: dict[str, dict[str, Any]], some: Records, root: str) -> None:
+    """Add the scores of the overview's other systems, and how fast the teacher's half is beside the teacher."""
+    for task in summary.tasks_of(some, all_of_report=False):
+        metric = summary.metrics_of(some, task)[0]
+        for name, arm in _SYSTEMS.items():
+            score = summary.score(some, task, arm)
+            if score is not None:
+                scored = [(r, score.value) for r, one in summary.arms_of(some, arm, task=task) if one["scores"]]
+                _put(numbers, f"minilm_{name}_{task}", metric, 4, scored, root)
+    timed, _ = summary.timed(some, notebooks=SYSTEMS)
+    ratios = [(record, _ratio(one)) for record, one in summary.arms_of(timed, _SYSTEMS["structured_half"])]
+    _put(numbers, "latency_factor_structured_half", "x", 2, ratios, root)
 
 
 def write_headline(results_folder: str | Path) -> Path:

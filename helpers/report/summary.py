@@ -5,13 +5,14 @@ Pure functions of a list of records (`records.read_all`); nothing is read from a
 
 from __future__ import annotations
 
+import fnmatch
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from helpers.environment import InputError
-from helpers.labels import REPORT_METRICS, STUDY, TASKS
+from helpers.labels import ARMS, REPORT_METRICS, STUDY, SYSTEMS, TASKS
 from helpers.scores import mean_interval
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "floor",
     "is_at_floor",
     "machine",
+    "matching",
     "metrics_of",
     "require",
     "retention",
@@ -30,6 +32,7 @@ __all__ = [
     "sweep",
     "tasks_of",
     "timed",
+    "title",
 ]
 
 Records = Sequence[Mapping[str, Any]]
@@ -77,12 +80,27 @@ def arms_of(records: Records, name: str, *, task: str | None = None) -> list[tup
     """Return (record, arm) per task and seed that has the arm, from the first notebook that does."""
     chosen: dict[tuple[str, int], tuple[Mapping, Mapping]] = {}
     for record in sorted(records, key=lambda record: record["notebook"]):
-        if record["notebook"] not in STUDY or task not in (None, record["task"]):
+        if record["notebook"] not in STUDY + SYSTEMS or task not in (None, record["task"]):
             continue
         for arm in record["arms"]:
             if arm["arm"] == name:
                 chosen.setdefault((record["task"], record["seed"]), (record, arm))
     return [chosen[key] for key in sorted(chosen)]
+
+
+def matching(records: Records, patterns: Sequence[str]) -> list[str]:
+    """Return the arms that records have of some names, in this order; `albert_*` is every arm that begins so.
+
+    Those of one star are in the order of the record that has the most.
+    """
+    fullest = sorted(records, key=lambda record: -len(record["arms"]))
+    there = list(dict.fromkeys(arm["arm"] for record in fullest for arm in record["arms"]))
+    return [arm for pattern in patterns for arm in there if fnmatch.fnmatchcase(arm, pattern)]
+
+
+def title(records: Records, arm: str) -> str:
+    """Return what readers know an arm by: the study's name for it, or, where its name holds a number, the record's."""
+    return ARMS.get(arm) or next(one["title"] for _, one in arms_of(records, arm))
 
 
 def score(records: Records, task: str, arm: str, metric: str | None = None) -> Summary | None:
@@ -164,14 +182,14 @@ def machine(record: Mapping[str, Any], *, threads: bool = True) -> str:
     return f"{device}, {used} thread{'s' if used != 1 else ''}" if threads else device
 
 
-def timed(records: Records) -> tuple[list[Mapping], list[str]]:
-    """Return the study's records that one machine timed, and the tasks left out because another machine did.
+def timed(records: Records, *, notebooks: Sequence[str] = STUDY) -> tuple[list[Mapping], list[str]]:
+    """Return the records of some notebooks that one machine timed, and the tasks left out because another machine did.
 
     One table never mixes two machines: the one that timed most tasks is kept, on a draw the one used last.
     """
     machines: dict[str, list[Mapping]] = {}
     for record in records:
-        if record["notebook"] in STUDY and record["latency_setup"] is not None:
+        if record["notebook"] in notebooks and record["latency_setup"] is not None:
             where = record["environment"]
             # processors of one name differ in what decides the speed
             kind = (machine(record), where["cpu"].get("flags"), where.get("quantized_engine"), where["versions"])

@@ -17,6 +17,7 @@ from helpers.report import captions, provenance, summary
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table, ladders
 from helpers.report.numbers import headline, profiles
 from helpers.report.summary import Records
+from helpers.report.systems import has_systems, systems_table
 from helpers.report.tables import difference_table, latency_table, markdown, retention_table, table1, table2
 
 __all__ = ["readme_block", "render_tables", "replace_block", "update_readme", "write_tables"]
@@ -30,16 +31,18 @@ _TABLES = {  # file name: (function, the row that the others are compared with)
     "retention": (retention_table, "teacher"),
     **{name: (functools.partial(comparison_table, name=name), row) for name, (row, _) in COMPARISONS.items()},
     "ladder": (ladder_table, "plain"),
+    "systems": (systems_table, "teacher"),
 }
 
 
 def _has_any(name: str, some: Records) -> bool:
-    return any(summary.arms_of(some, arm) for arm in COMPARISONS[name][1])
+    return any(summary.arms_of(some, arm) for arm in summary.matching(some, COMPARISONS[name][1]))
 
 
 _OPTIONAL = {  # tables of what only some runs measure, and whether records hold it
     **{name: functools.partial(_has_any, name) for name in COMPARISONS},
     "ladder": ladders,
+    "systems": has_systems,
     **dict.fromkeys(("table2", "latency"), lambda some: summary.timed(some)[0]),
 }
 

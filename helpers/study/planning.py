@@ -14,6 +14,7 @@ from typing import Any
 from helpers import labels, profiles, runs
 from helpers.artifacts import default_folder, digest
 from helpers.compress.chain import Chain
+from helpers.compress.systems import Systems
 from helpers.environment import ROOT, InputError, RunError
 from helpers.study import books
 from helpers.study.books import Notebook
@@ -27,7 +28,6 @@ SHOWING = ("report", "figures", "study")
 # parameters that may name a folder, and what else they may say
 PLACES = ("data", "text", "nli", "language_model", "teacher", "student_start", "word_vectors")
 WORDS = ("generated", "built", "fine-tuned", *profiles.STARTS)
-AUGMENTING = "augmentation_variants"  # a notebook with this parameter augments rows
 
 
 def plan(
@@ -70,8 +70,9 @@ def plan(
                 recipe = profiles.load(profile, task=task, seed=seed, **changes)
                 if task not in fingerprints:
                     fingerprints[task] = _check_input(recipe)
-                if AUGMENTING in notebook.parameters:
-                    _check_augmentation(recipe)
+                for check in (CHECKS[name] for name in CHECKS if name in notebook.parameters):
+                    with contextlib.chdir(books.NOTEBOOKS):  # folders are given as the notebooks see them
+                        check(recipe)
                 jobs.append(_job(notebook, recipe, rest, [helpers, fingerprints[task]]))
     # what makes the models comes first, then seed by seed and task by task, and last what reads all records
     places = {cell: place for place, cell in enumerate((seed, task) for seed in numbers for task in wanted)}
@@ -161,8 +162,28 @@ def _check_disk(needed_gb: float) -> None:
 
 def _check_augmentation(recipe: profiles.Recipe) -> None:
     """Check what augmented rows are made from: text or word vectors, and a head that fills masks."""
-    with contextlib.chdir(books.NOTEBOOKS):  # folders are given as the notebooks see them
-        Chain(recipe).changed(augmented="teacher").variants  # noqa: B018 - naming it checks it
+    Chain(recipe).changed(augmented="teacher").variants  # noqa: B018 - naming it checks it
+
+
+def _check_distilbert(recipe: profiles.Recipe) -> None:
+    Systems(recipe).check_distilbert()
+
+
+def _check_albert(recipe: profiles.Recipe) -> None:
+    Systems(recipe).check_albert()
+
+
+def _check_structured(recipe: profiles.Recipe) -> None:
+    Systems(recipe).check_structured()
+
+
+# what a notebook with this parameter needs, beside what all need
+CHECKS = {
+    "augmentation_variants": _check_augmentation,
+    "distilbert_layers": _check_distilbert,
+    "albert_sharing": _check_albert,
+    "structured_shares": _check_structured,
+}
 
 
 def _check_input(recipe: profiles.Recipe) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import nbformat
 import yaml
+from matplotlib.figure import Figure
 
 from helpers import figures, records, report
 from helpers.environment import InputError
@@ -32,8 +33,11 @@ def publish(root: Path, *, check: bool = False) -> list[str]:
     wanted = {results / "headline.json": report.render_headline(results)}
     for profile, some in report.profiles(results).items():
         wanted |= {results / profile / name: text for name, text in report.render_tables(some).items()}
+        folder = root / "figures" / profile
         if any(summary.sweep(some, task) for task in summary.tasks_of(some)):
-            stale += _update_figure(some, root / "figures" / profile, check=check)
+            stale += _update_figure(figures.figure1(some), folder, "figure1", check=check)
+        if report.has_systems(some):
+            stale += _update_figure(figures.systems(some), folder, "systems", check=check)
     for path, text in wanted.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(str(path.relative_to(root)))
@@ -53,10 +57,10 @@ def publish(root: Path, *, check: bool = False) -> list[str]:
     return stale
 
 
-def _update_figure(some: summary.Records, folder: Path, *, check: bool) -> list[str]:
-    """Bring Figure 1 up to date with its records; return what was not."""
+def _update_figure(figure: Figure, folder: Path, name: str, *, check: bool) -> list[str]:
+    """Bring a figure's files up to date; return what was not."""
     with tempfile.TemporaryDirectory() as temporary:
-        made = figures.save(figures.figure1(some), temporary, "figure1")
+        made = figures.save(figure, temporary, name)
         paths = [folder / path.name for path in made]
         there = all(path.exists() for path in paths)
         if there and _same_picture(*(path.with_suffix(".svg").read_text("utf-8") for path in (paths[0], made[0]))):
@@ -64,7 +68,7 @@ def _update_figure(some: summary.Records, folder: Path, *, check: bool) -> list[
         if not check:
             for path, new in zip(paths, made, strict=True):
                 records.write_bytes(path, new.read_bytes())
-    return [f"figures/{folder.name}/figure1"]
+    return [f"figures/{folder.name}/{name}"]
 
 
 def _same_picture(old: str, new: str) -> bool:

@@ -1,0 +1,115 @@
+"""One picture of all systems: score against bytes, numbered; the marker's area says how long one takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+
+from helpers.environment import InputError
+from helpers.figures.style import COLOURS, MARKERS, colour, describe, family, label_below, panels, styled
+from helpers.labels import METRICS, joined, task_label
+from helpers.report import summary
+from helpers.report.provenance import provenance
+from helpers.report.summary import Records
+from helpers.report.systems import ARMS, System, of_task
+
+__all__ = ["systems"]
+
+LARGEST = 200  # the area of the teacher's marker, in square points
+UNTIMED = 60
+LETTER = (5.0, 8.0)  # width and height of a digit, in points
+
+
+@styled
+def systems(records: Records) -> Figure:
+    """Draw score against megabytes, a panel a task. Raises `InputError` if no record has a score."""
+    summary.require(records)
+    tasks = summary.tasks_of(records, all_of_report=False)
+    found = {task: {arm: one for arm, one in of_task(records, task).items() if one.score is not None} for task in tasks}
+    found = {task: points for task, points in found.items() if points}
+    if not found:
+        raise InputError("No record has a score; run the notebooks 01 to 08 first.")
+    figure, axes, legend = panels(len(found), height=3.2)
+    arms = [arm for arm in summary.matching(records, ARMS) if any(arm in points for points in found.values())]
+    numbers = {arm: str(place) for place, arm in enumerate(arms, start=1)}
+    for axis, (task, points) in zip(axes, found.items(), strict=True):
+        for arm, one in sorted(points.items(), key=lambda item: -_area(item[1])):
+            own = colour(arm)
+            face = own if one.factor else "white"
+            marker = MARKERS.get(family(arm), "o")
+            axis.scatter(one.megabytes, one.score.value, s=_area(one), marker=marker, facecolor=face, edgecolor=own)
+            low, high = (bound if bound == bound else one.score.value for bound in (one.score.low, one.score.high))
+            axis.plot([one.megabytes] * 2, [low, high], color=own, linewidth=1, alpha=0.5, zorder=1)
+        floor = summary.floor(records, task)
+        if floor is not None:
+            axis.axhline(floor, color=COLOURS["floor"], linestyle=":", linewidth=2)
+        metric = summary.metrics_of(records, task)[0]
+        axis.set_title(f"{task_label(task)}: {METRICS.get(metric, metric)}", fontsize=12)
+        axis.set_xlim(0, 1.12 * max(one.megabytes for one in points.values()))
+        axis.locator_params(nbins=5)
+    handles = [
+        Line2D(
+            *([], []),
+            linestyle="",
+            markersize=6,
+            marker=MARKERS.get(family(arm), "o"),
+            color=colour(arm),
+            label=f"{number} {summary.title(records, arm)}",
+        )
+        for arm, number in numbers.items()
+    ]
+    legend.legend(handles=handles, loc="center left", borderaxespad=0, fontsize=8)
+    label_below(axes, "file (MB)")
+    figure.draw_without_rendering()  # only now are places on the page known
+    for axis, points in zip(axes, found.values(), strict=True):
+        _number(axis, points, numbers)
+    told = []
+    for task, points in found.items():
+        each = [
+            f"{summary.title(records, arm)} {one.score.value:.2f} with {one.megabytes:.1f} MB"
+            for arm, one in points.items()
+        ]
+        told.append(f"{task_label(task)}: {joined(each)}")
+    text = (
+        "Score against the file's size. The marker's area is the time beside the teacher's in the same run; an open "
+        "one was not timed, its area says nothing. Bars: 95 % interval of the score; dotted: the floor. "
+        f"{provenance(records)}"
+    )
+    return describe(figure, caption=text, alt=f"Scatter of score against megabytes. {'; '.join(told)}.")
+
+
+def _area(one: System) -> float:
+    return LARGEST / one.factor if one.factor else UNTIMED
+
+
+def _number(axis: Axes, points: Mapping[str, System], numbers: Mapping[str, str]) -> None:
+    """Write each point's number around its marker, as near as it covers no marker and no other number."""
+    scale = 72 / axis.figure.dpi
+    middles = {arm: scale * axis.transData.transform((one.megabytes, one.score.value)) for arm, one in points.items()}
+    taken = [(*middle, *([0.9 * math.sqrt(_area(points[arm]))] * 2)) for arm, middle in middles.items()]
+    for arm, (x, y) in middles.items():
+        size = (LETTER[0] * len(numbers[arm]), LETTER[1])
+        tried = []
+        for away in (2, 8, 14, 20):
+            radius = math.sqrt(_area(points[arm])) / 2 + away
+            for turn in range(8):
+                across, up = math.cos(turn * math.pi / 4), math.sin(turn * math.pi / 4)
+                place = (x + across * (radius + size[0] / 2), y + up * (radius + size[1] / 2))
+                tried.append((sum(_overlap((*place, *size), other) for other in taken), len(tried), place))
+        _, _, (left, top) = min(tried)
+        taken.append((left, top, *size))
+        own = {"fontsize": 8, "color": colour(arm), "ha": "center", "va": "center"}
+        own["path_effects"] = [withStroke(linewidth=2, foreground="white")]
+        place = {"xytext": (left - x, top - y), "textcoords": "offset points"}
+        axis.annotate(numbers[arm], (points[arm].megabytes, points[arm].score.value), **own, **place)
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return the common area of two boxes, each middle (x, y), width and height."""
+    sides = [(one[i + 2] + other[i + 2]) / 2 - abs(one[i] - other[i]) for i in (0, 1)]
+    return max(0.0, sides[0]) * max(0.0, sides[1])

@@ -1,0 +1,106 @@
+"""One comparison of all systems: weights, bytes, speed and score, whatever notebook measured them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import median
+from typing import NamedTuple
+
+import pandas as pd
+
+from helpers.labels import METRICS, STUDY, SYSTEMS, task_label
+from helpers.report import cells, summary
+from helpers.report.cells import DASH
+from helpers.report.summary import Records, Summary
+
+__all__ = ["ARMS", "System", "has_systems", "of_task", "systems_table"]
+
+# Bytes and speed alone, of published shapes, then what was trained; a star stands for any ending.
+ARMS = (
+    "bert_base_shape",
+    "albert_base_shape",
+    "teacher",
+    "control",
+    "student",
+    "augmented",
+    "pruned",
+    "int8",
+    "distilbert",
+    "distilbert_two_stage",
+    "albert",
+    "albert_scratch",
+    "low_rank_embeddings_recovered",
+    "low_rank_linear_recovered",
+    "structured_both_*_recovered",
+    "structured_layers_*_recovered",
+)
+
+
+class System(NamedTuple):
+    """One system on one task: its file in MB, its speed beside the teacher's in the same run, its score."""
+
+    megabytes: float
+    factor: float | None
+    score: Summary | None
+
+
+def has_systems(records: Records) -> bool:
+    """Tell whether any record is of another system than the report's."""
+    return any(record["notebook"] in SYSTEMS for record in records)
+
+
+def of_task(records: Records, task: str) -> dict[str, System]:
+    """Return what is known of each system on a task; times are those of one machine (`summary.timed`)."""
+    kept, _ = summary.timed(records, notebooks=STUDY + SYSTEMS)
+    found = {}
+    for arm in summary.matching(records, ARMS):
+        measured = summary.arms_of(records, arm, task=task)
+        if not measured:
+            continue
+        factors = [factor for record in kept if record["task"] == task and (factor := _factor(record, arm)) is not None]
+        found[arm] = System(
+            megabytes=median(one["bytes"]["file"] for _, one in measured) / 1e6,
+            factor=median(factors) if factors else None,
+            score=summary.score(records, task, arm),
+        )
+    return found
+
+
+def _factor(record: Mapping, arm: str) -> float | None:
+    """Return how many times as fast as the teacher an arm is in one run, in batches of 32 at their true lengths."""
+    times = {
+        one["arm"]: one["latency"]["batch32_true"]["median_ms"]
+        for one in record["arms"]
+        if one["arm"] in ("teacher", arm) and (one["latency"] or {}).get("batch32_true")
+    }
+    return times["teacher"] / times[arm] if len(times) == 2 or (arm == "teacher" and times) else None
+
+
+def systems_table(records: Records) -> pd.DataFrame:
+    """Return every system's megabytes, weights, speed beside the teacher's, and its scores.
+
+    The speed is the median over the tasks in which every timed system was timed: factors differ with the lengths.
+    """
+    summary.require(records)
+    tasks = summary.tasks_of(records, all_of_report=False)
+    known = {task: of_task(records, task) for task in tasks}
+    metrics = {task: summary.metrics_of(records, task)[0] for task in tasks}
+    columns = {task: f"{task_label(task)} {METRICS.get(metric, metric)}" for task, metric in metrics.items()}
+    arms = summary.matching(records, ARMS)
+    timed = [{task for task in tasks if (one := known[task].get(arm)) and one.factor} for arm in arms]
+    common = set.intersection(*(where for where in timed if where)) if any(timed) else set()
+    rows = {}
+    for arm in arms:
+        there = [systems[arm] for systems in known.values() if arm in systems]
+        factors = [one.factor for task in common if (one := known[task].get(arm)) and one.factor]
+        weights = median(one["parameters"] for _, one in summary.arms_of(records, arm))
+        rows[summary.title(records, arm)] = {
+            "Size (MB)": f"{median(each.megabytes for each in there):.2f}",
+            "Weights (M)": f"{weights / 1e6:.2f}",
+            "Speed beside the teacher": f"{cells.number(median(factors))}x" if factors else DASH,
+            **{
+                column: cells.plain(known[task][arm].score if arm in known[task] else None)
+                for task, column in columns.items()
+            },
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("System")

@@ -1,0 +1,139 @@
+"""All systems side by side: one table, one picture, the pictures of what was removed, the numbers quoted."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import fake_records
+import pytest
+
+from helpers import figures, records, report
+from helpers.environment import InputError
+from helpers.labels import ARMS, DISTILBERT, SYSTEMS
+from helpers.profiles import DISTILBERT as CHANGES
+from helpers.profiles import ROOT
+from helpers.report import summary
+from helpers.report.systems import of_task
+
+
+@pytest.fixture
+def some() -> list[dict]:
+    return fake_records.systems(seeds=(0, 1, 2))
+
+
+def test_the_records_are_valid(some: list[dict], tmp_path: Path) -> None:
+    for record in some:
+        records.write(record, tmp_path)
+    assert records.read_all(tmp_path) == some
+
+
+def test_every_system_has_a_notebook_and_every_ablation_a_name() -> None:
+    assert all((ROOT / "notebooks" / f"{name}.ipynb").exists() for name in SYSTEMS)
+    assert set(DISTILBERT) == set(CHANGES)
+
+
+def test_speed_is_beside_the_teacher_of_the_same_run(some: list[dict]) -> None:
+    found = of_task(some, "cola")
+    assert found["teacher"].factor == 1.0
+    runs = [r for r in some if (r["notebook"], r["task"]) == ("06_distilbert", "cola")]
+    ratios = []
+    for record in runs:
+        times = {a["arm"]: a["latency"]["batch32_true"]["median_ms"] for a in record["arms"] if a["latency"]}
+        ratios.append(times["teacher"] / times["distilbert"])
+    assert found["distilbert"].factor == pytest.approx(sorted(ratios)[1])
+    assert found["distilbert_two_stage"].factor is None, "it was not timed"
+    assert "albert" not in of_task(some, "rte"), "measured for two tasks"
+
+
+def test_the_table_has_all_systems_in_order(some: list[dict]) -> None:
+    table = report.systems_table(some)
+    titles = ["BERT-base shape", *(ARMS[a] for a in ("teacher", "control", "student", "pruned", "int8"))]
+    titles += [ARMS[a] for a in ("distilbert", "distilbert_two_stage", "albert", "low_rank_linear_recovered")]
+    titles += ["teacher without 50 of both, recovered", "teacher without 1 of layers, recovered"]
+    assert list(table.index) == titles
+    assert list(table.columns[:3]) == ["Size (MB)", "Weights (M)", "Speed beside the teacher"]
+    assert table.columns[3] == "CoLA Matthews" and len(table.columns) == 3 + 5
+    assert table.loc[ARMS["teacher"], "Speed beside the teacher"] == "1.00x"
+    assert table.loc[ARMS["distilbert_two_stage"], "Speed beside the teacher"] == "—"
+    assert table.loc[ARMS["albert"], "RTE accuracy"] == "—"
+    score = summary.score(some, "cola", "albert")
+    assert table.loc[ARMS["albert"], "CoLA Matthews"].startswith(f"{score.value:.3f} ± ")
+
+
+def test_other_machines_times_are_not_mixed(some: list[dict]) -> None:
+    before = of_task(some, "cola")["albert"]
+    for record in some:
+        if (record["notebook"], record["task"]) == ("07_albert", "cola"):
+            record["environment"] = record["environment"] | {"cpu": {"model": "Another", "flags": []}}
+    after = of_task(some, "cola")["albert"]
+    assert before.factor is not None and after.factor is None and after.score == before.score
+
+
+def test_tables_of_each_system_stand_beside(some: list[dict]) -> None:
+    every = report.render_tables(some)
+    assert {f"{name}.md" for name in ("distilbert", "albert", "low_rank", "structured", "systems")} <= every.keys()
+    assert "ALBERT, embeddings 8 wide" in every["albert.md"], "a name with a number is the record's"
+    assert f"| **{ARMS['distilbert']}** " in every["distilbert.md"]
+    assert "The student starts from" not in every["structured.md"]
+    assert "2 threads" in every["systems.md"] and "same run" in every["systems.md"]
+    plain = report.render_tables(fake_records.study())
+    assert not {"systems.md", "distilbert.md", "structured.md"} & plain.keys()
+
+
+def test_the_picture_of_all_systems(some: list[dict]) -> None:
+    figure = figures.systems(some)
+    *panels, legend = figure.axes
+    assert len(panels) == 5
+    names = [text.get_text() for text in legend.get_legend().get_texts()]
+    assert names[:3] == [f"{n} {ARMS[a]}" for n, a in enumerate(("teacher", "control", "student"), start=1)]
+    numbers = {name.partition(" ")[2]: name.partition(" ")[0] for name in names}
+    cola = next(axis for axis in panels if axis.get_title().startswith("CoLA"))
+    found = {arm: one for arm, one in of_task(some, "cola").items() if one.score}
+    places = {tuple(map(float, each.get_offsets()[0])) for each in cola.collections}
+    assert places == {(one.megabytes, one.score.value) for one in found.values()}
+    at = {text.get_text(): tuple(map(float, text.xy)) for text in cola.texts}
+    albert = found["albert"]
+    assert at[numbers["ALBERT"]] == (albert.megabytes, albert.score.value), "numbered as in the legend"
+    assert "CoLA: " in figures.alt_text(figure) and "DistilBERT" in figures.alt_text(figure)
+    shapes = [r for r in fake_records.study() if r["notebook"] == "04_dynamic_quantization"]
+    for record in shapes:
+        record["arms"] = [arm for arm in record["arms"] if arm["scores"] is None]
+    with pytest.raises(InputError, match="No record has a score"):
+        figures.systems(shapes)
+
+
+def test_the_picture_of_what_was_removed(some: list[dict]) -> None:
+    record = next(r for r in some if r["notebook"] == "08_structured_pruning")
+    score, size, time, _ = figures.removal_curves(record).axes
+    lines = {tuple(line.get_xdata()) for line in score.get_lines()}
+    assert (100.0, 50.0) in lines and (100.0, 75.0) in lines, "from the whole model to what is left"
+    assert len(size.get_lines()) == 3 and len(time.get_lines()) == 1, "one arm was timed"
+    with pytest.raises(InputError, match="run notebook 08"):
+        figures.removal_curves(some[0])
+
+
+def test_heads_and_layers() -> None:
+    figure = figures.head_importance([[0.1, 0.3], [0.0, 0.0]])
+    shown = [text.get_text() for text in figure.axes[0].texts]
+    assert shown == ["25", "75", "0", "0"], "percent of the layer's; a layer without any is no division by zero"
+    assert "layer 1 head 2" in figures.alt_text(figure)
+    with pytest.raises(InputError, match="no head"):
+        figures.head_importance([])
+    bars = figures.layer_influence([0.5, -0.1]).axes[0].patches
+    assert [bar.get_height() for bar in bars] == [0.5, -0.1]
+
+
+def test_numbers_quoted_are_of_real_text_alone(tmp_path: Path) -> None:
+    for profile in ("mini", "minilm_systems"):
+        for record in fake_records.systems(profile=profile, seeds=(0, 1, 2)):
+            records.write(record, tmp_path / "results" / profile / "records")
+    found = report.headline(tmp_path / "results")
+    real = records.read_all(tmp_path / "results" / "minilm_systems" / "records")
+    for name, arm in {"distilbert": "distilbert", "structured_half": "structured_both_50_recovered"}.items():
+        entry = found[f"minilm_{name}_cola"]
+        assert math.isclose(entry["value"], summary.score(real, "cola", arm).value, abs_tol=1e-4)
+        assert all(path.startswith("results/minilm_systems/records/") for path in entry["records"])
+    assert {f"minilm_{n}_sst2" for n in ("distilbert_two_stage", "albert_shared")} <= found.keys()
+    assert found["latency_factor_structured_half"]["unit"] == "x"
+    assert "minilm_distilbert_rte" not in found
