@@ -125,7 +125,7 @@ def floor(chain: Chain) -> float:
 
 def rows(chain: Chain) -> list[dict[str, list[int]]]:
     """Return the validation split's rows as tokens, not padded, shortest first: batches then have little padding."""
-    words = models.tokenizer(chain.store.path(chain.student))
+    words = models.tokenizer(chain.store.path(chain.teacher))
     encoded = tasks.encode(chain.data.validation, chain.data.task, words, max_length=chain.recipe.max_length)
     return sorted(encoded, key=lambda row: len(row["input_ids"]))
 

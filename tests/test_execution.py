@@ -30,9 +30,11 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values = yaml.safe_load(profile.read_text(encoding="utf-8"))
     values |= {"pretraining_steps": 600, "general_steps": 60, "augmentation_variants": 2}
     values |= {"teacher_epochs": 2, "intermediate_epochs": 1, "prediction_epochs": 1}
+    values |= {"distilbert_steps": 40, "albert_steps": 40}
     values["study"]["notebook_tasks"] = {}
     more = {"teacher_starts": ["given", "random"], "compared_starts": ["projected", "general"]}
-    more |= {"ablations": ["no_prediction", "top_layers"]}
+    more |= {"ablations": ["no_prediction", "top_layers"], "distilbert_ablations": ["no_soft"]}
+    more |= {"albert_sharings": ["none"], "albert_embedding_sizes": [8]}
     values["tasks"] = {"sst2": more}
     profile.write_text(yaml.safe_dump(values), encoding="utf-8")
     return root
@@ -49,7 +51,7 @@ def run(copy: Path, *command: str) -> subprocess.CompletedProcess:
 
 
 def test_there_are_notebooks() -> None:
-    assert [name[:2] for name in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
+    assert [name[:2] for name in NOTEBOOKS] == [f"0{number}" for number in range(1, 9)]
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -68,11 +70,13 @@ def test_the_study_command_runs_them_all(copy: Path) -> None:
     assert "Table 1" in first.stdout
     assert "Table 2" in first.stdout
     records = sorted((copy / "results/mini/records").glob("*.json"))
-    assert [path.name[:2] for path in records] == ["01", "02", "03", "04"]
+    assert [path.name[:2] for path in records] == ["01", "02", "03", "04", "06", "07", "08"]
     made = {path.name for path in (copy / "results/mini").glob("*.md")}
     assert {"starts.md", "teachers.md", "ablations.md", "augmentation.md"} <= made
+    assert {"distilbert.md", "albert.md", "low_rank.md", "structured.md", "systems.md"} <= made
     assert (copy / "results/mini/table1.md").exists()
     assert (copy / "figures/mini/figure1.svg").exists()
+    assert (copy / "figures/mini/systems.svg").exists()
     executed = copy / "artifacts/runs/mini"
     for path in executed.glob("*.ipynb"):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -80,7 +84,7 @@ def test_the_study_command_runs_them_all(copy: Path) -> None:
         assert not noise, (path.name, noise)
     again = run(copy, "helpers.study", "run", "--tasks", "sst2", "--workers", "1")
     assert again.returncode == 0
-    assert again.stdout.count("done before") == 4
+    assert again.stdout.count("done before") == 7
     other = run(copy, "helpers.study", "run", "--tasks", "sst2", "--notebooks", "03", "-p", "pruning_amounts", "[1.5]")
     assert other.returncode == 2
     assert other.stderr.count("\n") == 1

@@ -365,8 +365,13 @@ def test_no_head_that_fills_masks_is_said_before_any_work(house: Path, tmp_path:
     ("parameter", "change", "sentence"),
     [
         ("distilbert_layers: str", {"distilbert_steps": 0}, "DistilBERT needs distilbert_steps of distillation on"),
-        ("distilbert_layers: str", {"distilbert_layers": [3, 9]}, "it must name 2 of the teacher's layers 1 to 4"),
+        ("distilbert_layers: str", {"distilbert_layers": [3, 9]}, "the language model has the layers 1 to 4"),
         ("albert_sharing: str", {"albert_embedding_sizes": [4096]}, "embedding_size is 4096"),
+        ("albert_sharing: str", {"albert_embedding_sizes": [8, 8]}, "albert_embedding_sizes names each of the others"),
+        ("albert_sharing: str", {"albert_embedding_sizes": [0]}, "albert_embedding_sizes names each of the others"),
+        ("structured_shares: list", {"structured_layers": [0]}, "say how much goes"),
+        ("structured_shares: list", {"structured_shares": [0.0]}, "say how much goes"),
+        ("structured_shares: list", {"structured_layers": [-1]}, "structured_layers"),
         (
             "structured_shares: list",
             {"structured_shares": [], "structured_layers": []},
@@ -643,6 +648,7 @@ def test_a_run_that_measures_time_has_the_machine_for_itself(
 ) -> None:
     """Real runs: from "measures" to "ends" nobody else says a word, and what waited is no part of what it took."""
     monkeypatch.setenv("PYTHONPATH", str(Path(grid.__file__).parents[2]))
+    monkeypatch.setattr(grid, "FULL", 101)  # whatever else has this machine's memory
     throwaway.write(house / "notebooks", "01_first", AT_WORK)
     order = plan(notebooks=["01"], tasks=["cola", "rte", "qnli"])
     began = time.monotonic()

@@ -68,7 +68,10 @@ def sparsity(model: nn.Module) -> dict[str, object]:
 
 
 def _modules(model: nn.Module, of: str) -> list[tuple[str, nn.Module]]:
-    return list(linear_layers(model).items()) if of == "encoder" else pool(model)
+    found = {"pool": pool, "encoder": lambda model: list(linear_layers(model).items())}
+    if of not in found:
+        raise InputError(f"What is pruned is the pool or the encoder, not {of!r}.")
+    return found[of](model)
 
 
 def masks(model: nn.Module, *, of: str = "pool") -> dict[str, torch.Tensor]:

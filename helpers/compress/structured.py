@@ -119,8 +119,8 @@ def influence(model: nn.Module, rows: Dataset) -> list[float]:
     whole, depth = mean_loss(copy.deepcopy(model), rows), model.config.num_hidden_layers
     if depth == 1:
         raise InputError("A model of one layer has none to leave out.")
-    without = [shrink(model, layers=[i for i in range(depth) if i != gone]) for gone in range(depth)]
-    return [mean_loss(each, rows) - whole for each in without]
+    others = ([i for i in range(depth) if i != gone] for gone in range(depth))
+    return [mean_loss(shrink(model, layers=layers), rows) - whole for layers in others]
 
 
 def count_removed(total: int, share: float, *, layers: int) -> int:

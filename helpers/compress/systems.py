@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -55,12 +55,13 @@ class Systems(Chain):
 
         It copies the language model on text, for `albert_steps`, and the teacher on the task.
         """
+        return self._copying(**changes).student
+
+    def _copying(self, **changes: Any) -> Self:
         shape = {
             name: value for name, value in self.albert_shape(**changes).items() if name != "max_position_embeddings"
         }
-        return self.changed(
-            student_shape=shape, student_start="general", general_steps=self.recipe.albert_steps
-        ).student
+        return self.changed(student_shape=shape, student_start="general", general_steps=self.recipe.albert_steps)
 
     def from_scratch(self, shape: Mapping[str, Any]) -> Node:
         """A BERT or ALBERT of some shape, from random weights, on the labels alone, in as many steps as students take.
@@ -80,8 +81,12 @@ class Systems(Chain):
         if not recipe.albert_steps:
             raise InputError("ALBERT needs albert_steps of distillation on text; give a number above 0.")
         self.text  # noqa: B018 - asking for it checks that there is some
-        for size in (recipe.albert_embedding_size, *recipe.albert_embedding_sizes):
-            self.albert_shape(embedding_size=size)
+        sizes = recipe.albert_embedding_sizes
+        if len({*sizes}) < len(sizes) or 0 in sizes:
+            raise InputError(f"albert_embedding_sizes names each of the others once, and none is 0, not {sizes}.")
+        shapes = [{}, *({"embedding_size": size} for size in sizes)]
+        for change in (*shapes, *({"sharing": kind} for kind in recipe.albert_sharings)):
+            self._copying(**change).sources  # noqa: B018 - asking for them checks that all parts fit together
         with torch.device("meta"):  # shapes alone
             whole = models.build(BertForSequenceClassification, self.language_model_config)
         for cut in self._cuts(whole).values():
@@ -127,6 +132,8 @@ class Systems(Chain):
         for share in recipe.structured_shares:
             for parts in (config.num_attention_heads, config.intermediate_size):
                 structured.count_removed(depth * parts, share, layers=depth)
+        if 0 in percents or any(layers < 1 for layers in recipe.structured_layers):
+            raise InputError("structured_shares and structured_layers say how much goes: 1 % or more, 1 layer or more.")
         for layers in recipe.structured_layers:
             if layers >= depth:
                 raise InputError(f"structured_layers: {layers} of {depth} layers are to go; one at least must stay.")

@@ -109,7 +109,7 @@ class Recipe:
     distilbert_share: float = 0.5
     distilbert_ablations: list[str] = field(default_factory=list)  # of `ablations.DISTILBERT`
     # ALBERT: the language model's shape, or the one given here, with factorized embeddings and shared layers; others of
-    # both stand beside it. It is pretrained from scratch where the language model is, else distilled on text.
+    # both stand beside it. It is distilled on text, then on the task.
     albert_shape: dict[str, float] = field(default_factory=dict)
     albert_embedding_size: int = 0  # 0: not factorized
     albert_sharing: str = "all"

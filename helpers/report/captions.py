@@ -33,11 +33,11 @@ _HOW_TO_READ = {
     "a row names another.",
     "distilbert": "DistilBERT after distillation on text and fine-tuning, and one change each; differences are to the "
     "first row.",
-    "albert": "ALBERT and others of its kind, one change each: what layers share, or how wide the embeddings are; "
+    "albert": "ALBERT and others of its kind: what layers share, or how wide the embeddings are, one change each; "
     "differences are to the first row. From scratch: from random weights, on the task's labels alone.",
-    "low_rank": "The teacher with matrices cut to a low rank: its word embeddings, or its layers, each so far that as "
-    "many weights are saved as with ALBERT's embeddings. Recovered: after it learned the teacher's answers in a short "
-    "training (recovery_epochs). Differences are to the teacher.",
+    "low_rank": "The teacher with matrices cut to a low rank: its word embeddings, or its layers, each so far that "
+    "about as many weights are saved as with ALBERT's embeddings. Recovered: after it learned the teacher's answers in "
+    "a short training (recovery_epochs). Differences are to the teacher.",
     "structured": "The teacher after heads, feed-forward neurons or whole layers were removed, the least important "
     "first. Recovered: after it learned the teacher's answers in a short training (recovery_epochs). Zeros: "
     "the encoder's smallest weights set to zero instead, as many, which makes nothing smaller. "

@@ -69,12 +69,17 @@ def read_from(records: Records) -> str:
     return " ".join([*parts, *([f"Models: {made_of}."] if made_of else []), *told])
 
 
+# Tables of a notebook for which a study by itself may leave tasks out.
+_ALONE = {"augmentation": "02", "distilbert": "06", "albert": "07", "low_rank": "07", "structured": "08"}
+_ALONE |= {"systems": "01,02,03,04,06,07,08"}
+
+
 def remade_by(command: str, records: Records, table: str) -> str:
     """Add to a command for a whole profile the tasks and seeds of these records, which may be more or fewer."""
     if "=" in command.rpartition("PROFILE=")[2]:
         return command
     command += _folders(records)
-    more = " NOTEBOOKS=02" if table == "augmentation" else ""  # by itself a study may leave tasks out there
+    more = f" NOTEBOOKS={_ALONE[table]}" if table in _ALONE else ""
     groups = _by_seeds(records).items()
     return "` and `".join(f"{command} TASKS={','.join(t)} SEEDS={','.join(map(str, s))}{more}" for s, t in groups)
 

@@ -67,13 +67,16 @@ def of_task(records: Records, task: str) -> dict[str, System]:
 
 
 def _factor(record: Mapping, arm: str) -> float | None:
-    """Return how many times as fast as the teacher an arm is in one run, in batches of 32 at their true lengths."""
-    times = {
-        one["arm"]: one["latency"]["batch32_true"]["median_ms"]
+    """Return how many times as fast as the teacher an arm is in one run, in batches of 32 at their true lengths.
+
+    Pair by pair of batches where the run's baseline was the teacher, else by way of the baseline.
+    """
+    factors = {
+        one["arm"]: one["latency"]["batch32_true"]["speedup"]["median"]
         for one in record["arms"]
         if one["arm"] in ("teacher", arm) and (one["latency"] or {}).get("batch32_true")
     }
-    return times["teacher"] / times[arm] if len(times) == 2 or (arm == "teacher" and times) else None
+    return factors[arm] / factors["teacher"] if {"teacher", arm} <= factors.keys() else None
 
 
 def systems_table(records: Records) -> pd.DataFrame:
