@@ -106,6 +106,17 @@ def test_its_outputs_are_clean(path: Path) -> None:
         assert not MACHINE.search(output.get("text", "")), output.text
 
 
+def test_the_tables_that_05_shows_are_the_published_ones() -> None:
+    shown = [
+        output.data["text/markdown"]
+        for output in outputs_of(ROOT / "notebooks" / "05_report_tables.ipynb")
+        if "text/markdown" in output.get("data", {})
+    ]
+    for path in sorted((ROOT / "results" / "mini").glob("*.md")):
+        table = path.read_text(encoding="utf-8").partition("\n\n")[0]
+        assert any(table in text for text in shown), f"run 05 again: it does not show {path.name} as it is"
+
+
 @books
 def test_no_cell_names_a_machine_s_folder(path: Path) -> None:
     for cell in read(path).cells:

@@ -14,7 +14,7 @@ from helpers.labels import ARMS, DISTILBERT, SYSTEMS
 from helpers.profiles import DISTILBERT as CHANGES
 from helpers.profiles import ROOT
 from helpers.report import summary
-from helpers.report.systems import of_task
+from helpers.report.systems import of_task, timed_tasks
 
 
 @pytest.fixture
@@ -48,7 +48,11 @@ def test_speed_is_beside_the_teacher_of_the_same_run(some: list[dict]) -> None:
 
 def test_the_table_has_all_systems_in_order(some: list[dict]) -> None:
     table = report.systems_table(some)
-    titles = ["BERT-base shape", *(ARMS[a] for a in ("teacher", "control", "student", "pruned", "int8"))]
+    titles = [
+        "BERT-base shape",
+        "TinyBERT shape",
+        *(ARMS[a] for a in ("teacher", "control", "student", "pruned", "int8")),
+    ]
     titles += [ARMS[a] for a in ("distilbert", "distilbert_two_stage", "albert", "low_rank_linear_recovered")]
     titles += ["teacher without 50 of both, recovered", "teacher without 1 of layers, recovered"]
     assert list(table.index) == titles
@@ -59,6 +63,27 @@ def test_the_table_has_all_systems_in_order(some: list[dict]) -> None:
     assert table.loc[ARMS["albert"], "RTE accuracy"] == "—"
     score = summary.score(some, "cola", "albert")
     assert table.loc[ARMS["albert"], "CoLA Matthews"].startswith(f"{score.value:.3f} ± ")
+
+
+def test_the_footer_names_the_tasks_whose_times_count(some: list[dict]) -> None:
+    assert timed_tasks(some) == ["cola", "sst2"], "the tasks with most systems that were timed"
+    assert "Speeds are of CoLA and SST-2." in report.render_tables(some)["systems.md"]
+    for record in some:
+        if (record["notebook"], record["task"]) == ("07_albert", "sst2"):
+            record["arms"] = [arm for arm in record["arms"] if arm["arm"] != "albert"]
+    assert timed_tasks(some) == ["cola"], "one system was not timed in SST-2"
+    assert report.systems_table(some).loc[ARMS["albert"], "Speed beside the teacher"] != "—"
+    for record in some:
+        record["latency_setup"] = None
+    assert timed_tasks(some) == [] and "Speeds are of" not in report.render_tables(some)["systems.md"]
+
+
+def test_a_row_with_a_reference_of_its_own_says_so(some: list[dict]) -> None:
+    arms = [arm for record in some for arm in record["arms"] if arm["arm"] == "low_rank_linear_recovered"]
+    for arm in arms:
+        arm["versus"]["arm"] = "student"
+    figure = figures.differences(some, ["low_rank"])
+    assert f"{ARMS['low_rank_linear_recovered']}: to {ARMS['student']}." in figures.caption(figure)
 
 
 def test_other_machines_times_are_not_mixed(some: list[dict]) -> None:
@@ -104,13 +129,12 @@ def test_the_picture_of_all_systems(some: list[dict]) -> None:
 
 
 def test_the_picture_of_what_was_removed(some: list[dict]) -> None:
-    record = next(r for r in some if r["notebook"] == "08_structured_pruning")
-    score, size, time, _ = figures.removal_curves(record).axes
+    score, size, time, _ = figures.removal_curves(some).axes
     lines = {tuple(line.get_xdata()) for line in score.get_lines()}
     assert (100.0, 50.0) in lines and (100.0, 75.0) in lines, "from the whole model to what is left"
-    assert len(size.get_lines()) == 3 and len(time.get_lines()) == 1, "one arm was timed"
+    assert len(size.containers) == 3 and len(time.containers) == 1, "one arm was timed"
     with pytest.raises(InputError, match="run notebook 08"):
-        figures.removal_curves(some[0])
+        figures.removal_curves([r for r in some if r["notebook"] != "08_structured_pruning"])
 
 
 def test_heads_and_layers() -> None:

@@ -144,6 +144,24 @@ def test_the_held_out_rows_are_the_ones_that_stored_models_did_not_see(tmp_path:
     assert index == [5, 16, 20, 36, 52, 72, 82, 90, 93, 94]
 
 
+def test_fewer_training_rows_are_other_data(tmp_path: Path) -> None:
+    folder = str(published.glue(tmp_path, "sst2", train=100))
+    whole, some = tasks.load("sst2", data=folder), tasks.load("sst2", data=folder, train_rows=30)
+    kept = [int(sentence.split()[-1]) for sentence in some.train["sentence"]]
+    assert len(kept) == 30 and kept == sorted(kept) and set(some.train["sentence"]) < set(whole.train["sentence"])
+    assert kept[0] < 30 and kept[-1] > 70, "drawn from all of them"
+    assert some.heldout["sentence"][:] == whole.heldout["sentence"][:]
+    assert some.note == "models are trained on 30 of 90 rows" and some.describe()["rows"]["train"] == 30
+    assert some.fingerprint != whole.fingerprint != tasks.load("sst2", data=folder, train_rows=31).fingerprint
+    for as_many in (0, 90, 1000):
+        same = tasks.load("sst2", data=folder, train_rows=as_many)
+        assert (same.fingerprint, same.note, len(same.train)) == (whole.fingerprint, None, 90)
+    generated = tasks.load("cola", data="generated", train_rows=20)
+    assert generated.note == (
+        f"generated rows: scores say nothing about GLUE; models are trained on 20 of {2700:,} rows"
+    )
+
+
 def test_generated_tasks_load_and_others_say_so() -> None:
     data = tasks.load("cola", data="generated")
     assert data.describe()["source"] == "generated"

@@ -33,7 +33,7 @@ class Beginnings:
     @functools.cached_property
     def data(self) -> tasks.TaskData:
         """The task's rows."""
-        return tasks.load(self.recipe.task, data=self.recipe.data)
+        return tasks.load(self.recipe.task, data=self.recipe.data, train_rows=self.recipe.train_rows)
 
     @functools.cached_property
     def nli(self) -> tasks.TaskData | None:
@@ -95,7 +95,7 @@ class Beginnings:
             )
         return self._pretrained(self.recipe.pretraining_steps)
 
-    def _pretrained(self, steps: int, *, shape: Mapping[str, Any] | None = None) -> Node:
+    def _pretrained(self, steps: int, *, shape: Mapping[str, Any] | None = None, seed: int = 0) -> Node:
         recipe = self.recipe
         return node(
             pretrain,
@@ -104,7 +104,7 @@ class Beginnings:
             vocabulary_size=recipe.vocabulary_size,
             masked_share=recipe.pretraining_masked_share,
             steps=steps,
-            training=self._on_text(recipe.pretraining_batch_size, recipe.pretraining_learning_rate),
+            training=replace(self._on_text(recipe.pretraining_batch_size, recipe.pretraining_learning_rate), seed=seed),
             max_length=recipe.max_length,
         )
 

@@ -22,7 +22,8 @@ from helpers.training import Training, fine_tune
 
 __all__ = ["Chain"]
 
-READ_FROM = {"data": ("data", "task"), "nli": ("nli", "nli_epochs"), "text": ("text",)}  # rows, and what decides them
+# rows, and what decides them
+READ_FROM = {"data": ("data", "task", "train_rows"), "nli": ("nli", "nli_epochs"), "text": ("text",)}
 
 
 class Chain(Answers):

@@ -24,7 +24,10 @@ SHAPE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediat
 
 
 class Systems(Chain):
-    """DistilBERT, ALBERT, low ranks and smaller structures beside a chain: the same teacher, rows, text and steps."""
+    """DistilBERT, ALBERT, low ranks and smaller structures beside a chain: the same teacher, rows and text.
+
+    On the task each new student takes as many steps as the chain's own; on text as many as its own setting says.
+    """
 
     needs_language_model = True
 
@@ -64,7 +67,7 @@ class Systems(Chain):
         return self.changed(student_shape=shape, student_start="general", general_steps=self.recipe.albert_steps)
 
     def from_scratch(self, shape: Mapping[str, Any]) -> Node:
-        """A BERT or ALBERT of some shape, from random weights, on the labels alone, in as many steps as students take.
+        """A BERT or ALBERT of some shape, from the run's random weights, on the labels alone, in as many steps.
 
         Where no language model is made here, `InputError`: nobody compares that with a published one.
         """
@@ -72,7 +75,7 @@ class Systems(Chain):
             raise InputError(
                 "A model is trained from scratch only beside a language model made here, not a published one."
             )
-        start = self._pretrained(0, shape=shape)
+        start = self._pretrained(0, shape=shape, seed=self.recipe.seed)
         return self._fine_tuned(start, self.data, self.control_epochs, self.recipe.teacher_learning_rate)
 
     def check_albert(self) -> None:
@@ -204,8 +207,12 @@ class Systems(Chain):
 
     @functools.cached_property
     def distilbert(self) -> Node:
-        """DistilBERT, fine-tuned on the labels, for as many steps as TinyBERT's student takes on the task."""
-        return self._fine_tuned(self.distilbert_general, self.data, self.control_epochs, self.label_rate)
+        """DistilBERT, fine-tuned on the labels, for as many steps as TinyBERT's student takes on the task.
+
+        Its learning rate is the teacher's, whose width it has.
+        """
+        rate = self.recipe.teacher_learning_rate
+        return self._fine_tuned(self.distilbert_general, self.data, self.control_epochs, rate)
 
     @functools.cached_property
     def distilbert_two_stage(self) -> Node:
@@ -216,7 +223,7 @@ class Systems(Chain):
             start=self.distilbert_general,
             teacher=self.teacher,
             data=self.data,
-            training=self.training(epochs=self.control_epochs, learning_rate=self.label_rate),
+            training=self.training(epochs=self.control_epochs, learning_rate=recipe.teacher_learning_rate),
             max_length=recipe.max_length,
             share=recipe.distilbert_share,
             temperature=recipe.distilbert_temperature,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from helpers.environment import InputError
-from helpers.figures.style import COLOURS, describe, panels, styled
+from helpers.figures.style import COLOURS, bars, describe, panels, styled
 from helpers.labels import ARMS, METRICS, task_label
 from helpers.report import summary
 from helpers.report.comparisons import COMPARISONS
@@ -47,7 +47,7 @@ def differences(records: Records, names: Sequence[str]) -> Figure:
             axis.errorbar(
                 versus.value,
                 row,
-                xerr=[[distance] for distance in _distances(versus)],
+                xerr=bars([versus]),
                 marker="o",
                 color=COLOURS["student"],
                 markerfacecolor="white" if noise else COLOURS["student"],
@@ -61,7 +61,13 @@ def differences(records: Records, names: Sequence[str]) -> Figure:
         axis.locator_params(axis="x", nbins=4)
     counts = Counter(ARMS.get(points[arm][0], points[arm][0]) for points in found.values() for arm in points)
     (reference, most), *_ = counts.most_common(1)
-    references = reference if most == counts.total() else f"{reference}, or to what a row names"
+    others = {
+        f"{summary.title(records, arm)}: to {ARMS.get(points[arm][0]) or summary.title(records, points[arm][0])}": None
+        for points in found.values()
+        for arm in points
+        if ARMS.get(points[arm][0], points[arm][0]) != reference
+    }
+    references = reference if most == counts.total() else f"{reference}, or to another"
     figure.supxlabel(f"difference to the {references}", fontsize=12)
     told = []
     for task, points in found.items():
@@ -69,12 +75,6 @@ def differences(records: Records, names: Sequence[str]) -> Figure:
         told.append(f"{task_label(task)}: {', '.join(each)}")
     text = (
         f"Difference to the {references} over the same examples, with its 95 % interval; an open circle is inside "
-        f"noise. {provenance(records)}"
+        f"noise. {''.join(f'{each}. ' for each in others)}{provenance(records)}"
     )
     return describe(figure, caption=text, alt=f"Differences to the {references}. {'; '.join(told)}.")
-
-
-def _distances(versus: summary.Summary) -> tuple[float, float]:
-    """Return how far the interval reaches below and above; nothing where a bound is undefined."""
-    below, above = versus.value - versus.low, versus.high - versus.value
-    return max(below, 0.0) if below == below else 0.0, max(above, 0.0) if above == above else 0.0

@@ -16,10 +16,12 @@ from helpers.environment import InputError
 from helpers.figures.style import (
     COLOURS,
     MARKERS,
+    bars,
     colour,
     describe,
     family,
     label_below,
+    mark,
     panels,
     styled,
 )
@@ -55,7 +57,7 @@ def figure1(records: Records) -> Figure:
             if any(summary.score(records, task, arm) for task in sweeps)
         ),
         Line2D([], [], color=COLOURS["floor"], linestyle=":", label="floor (majority or mean)"),
-        _mark(COLOURS["pruned"], "^", "chosen on held-out data"),
+        mark(COLOURS["pruned"], "^", "chosen on held-out data"),
         Patch(color=_RANGE, label=f"report's range ({low:.0f} to {high:.0f} %)"),
     ]
     legend.legend(handles=entries, loc="center left", borderaxespad=0)
@@ -78,7 +80,7 @@ def size_score_latency(records: Records) -> Figure:
         biggest_first = sorted(points.items(), key=lambda item: -item[1][2])  # a small marker stays visible
         for depth, (arm, (time, score, size)) in enumerate(biggest_first):
             look = {"color": colour(arm), "zorder": 3 + depth}
-            axis.errorbar(time, score.value, yerr=_bars([score]), elinewidth=1.2, alpha=0.6, **look | {"zorder": 2})
+            axis.errorbar(time, score.value, yerr=bars([score]), elinewidth=1.2, alpha=0.6, **look | {"zorder": 2})
             axis.scatter(
                 time,
                 score.value,
@@ -92,7 +94,7 @@ def size_score_latency(records: Records) -> Figure:
         axis.set_title(task_label(task))
         axis.set_ylabel(_metric(records, task))
     entries = [
-        _mark(colour(arm), MARKERS[family(arm)], _named(arm, found))
+        mark(colour(arm), MARKERS[family(arm)], _named(arm, found))
         for arm in ARMS
         if any(arm in points for points in found.values())
     ]
@@ -122,7 +124,7 @@ def _sweep_panel(axis: Axes, records: Records, task: str, points: Sequence) -> N
     amounts = [100 * amount for amount, _ in points]
     scores = [score for _, score in points]
     style = {"color": COLOURS["pruned"], "marker": "o", "elinewidth": 1.2, "zorder": 3}
-    axis.errorbar(amounts, [score.value for score in scores], yerr=_bars(scores), **style)
+    axis.errorbar(amounts, [score.value for score in scores], yerr=bars(scores), **style)
     chosen = [
         one["parameter"]["amount"] for _, one in summary.arms_of(records, "pruned", task=task) if one["parameter"]
     ]
@@ -142,17 +144,6 @@ def _sweep_panel(axis: Axes, records: Records, task: str, points: Sequence) -> N
     axis.set_ylabel(_metric(records, task))
     axis.set_xticks(range(0, 101, 20))
     axis.set_xlim(-3, max(amounts) + 3)
-
-
-def _mark(shade: str, marker: str, label: str) -> Line2D:
-    return Line2D([], [], color=shade, marker=marker, linestyle="", markersize=9, label=label)
-
-
-def _bars(scores: Sequence[summary.Summary]) -> list[list[float]]:
-    """Return the distances below and above that matplotlib draws; none where there is no interval."""
-    below = [max(score.value - score.low, 0.0) if score.low == score.low else 0.0 for score in scores]
-    above = [max(score.high - score.value, 0.0) if score.high == score.high else 0.0 for score in scores]
-    return [below, above]
 
 
 def _metric(records: Records, task: str) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from helpers.environment import InputError
-from helpers.figures.style import COLOURS, describe, panels, styled
-from helpers.labels import METRICS, joined
+from helpers.figures.style import COLOURS, bars, describe, panels, styled
+from helpers.labels import METRICS, SYSTEMS, joined, task_label
+from helpers.report import summary
+from helpers.report.provenance import provenance
+from helpers.report.summary import Records, Summary
 
 __all__ = ["head_importance", "layer_influence", "removal_curves"]
 
@@ -70,56 +75,77 @@ def layer_influence(influence: Sequence[float]) -> Figure:
 
 
 @styled
-def removal_curves(record: Mapping[str, Any]) -> Figure:
-    """Draw score, megabytes and milliseconds of a record's `structured_*` arms against what is left of the encoder.
+def removal_curves(records: Records) -> Figure:
+    """Draw score, megabytes and milliseconds of `structured_*` arms against what is left of the encoder.
 
-    Raises `InputError` if the record has none.
+    Of several tasks the one with the most arms is drawn. Raises `InputError` if there is none.
     """
-    arms = [arm for arm in record["arms"] if arm["arm"].startswith("structured_") and arm["parameter"]]
-    if not arms:
-        raise InputError("The record has no model with parts removed; run notebook 08_structured_pruning.")
-    whole = next(arm for arm in record["arms"] if arm["arm"] == "teacher")
-    metric = record["metrics"][0]
+    some = [record for record in records if record["notebook"] == "08_structured_pruning"]
+    names = {task: _removed(some, task) for task in summary.tasks_of(some, all_of_report=False)}
+    if not any(names.values()):
+        raise InputError("No record has a model with parts removed; run notebook 08_structured_pruning.")
+    task = max(names, key=lambda name: len(names[name]))
+    some = [record for record in some if record["task"] == task]
+    timed, _ = summary.timed(some, notebooks=SYSTEMS)
+    metric = METRICS.get(some[0]["metrics"][0], some[0]["metrics"][0])
     what = {
-        METRICS.get(metric, metric): lambda arm: arm["scores"][metric]["value"],
-        "file (MB)": lambda arm: arm["bytes"]["file"] / 1e6,
-        "ms at batch 32": lambda arm: (arm["latency"] or {}).get("batch32_true", {}).get("median_ms"),
+        f"{task_label(task)}: {metric}": lambda arm: summary.score(some, task, arm),
+        "file (MB)": lambda arm: _middle(one["bytes"]["file"] / 1e6 for _, one in summary.arms_of(some, arm)),
+        "ms at batch 32": lambda arm: _middle(_milliseconds(timed, arm)),
     }
     figure, axes, legend = panels(len(what))
     for axis, (label, value) in zip(axes, what.items(), strict=True):
         for kind, (shade, marker, _) in _KINDS.items():
             for recovered in (False, True):
-                some = [arm for arm in arms if _is(arm, kind, recovered) and value(arm) is not None]
-                if not some:
+                arms = [arm for arm, of in names[task].items() if (of["kind"], of["recovered"]) == (kind, recovered)]
+                points = [(names[task][arm]["left"], found) for arm in arms if (found := value(arm)) is not None]
+                if not points:
                     continue
                 # a line begins at the whole model
-                points = [(100.0, value(whole))] if value(whole) is not None else []
-                points += sorted(((100 * a["parameter"]["left"], value(a)) for a in some), reverse=True)
-                axis.plot(*zip(*points, strict=True), color=shade, marker=marker, linestyle="-" if recovered else ":")
+                points += [(1.0, whole)] if (whole := value("teacher")) is not None else []
+                points.sort(key=lambda point: -point[0])
+                lefts, found = [100 * left for left, _ in points], [one for _, one in points]
+                look = {"color": shade, "marker": marker, "linestyle": "-" if recovered else ":"}
+                axis.errorbar(lefts, [one.value for one in found], yerr=bars(found), elinewidth=1.0, **look)
         axis.set_title(label)
         axis.set_xlim(105, 0)
         axis.xaxis.set_major_locator(MaxNLocator(5))
-        if label != METRICS.get(metric, metric):
-            axis.set_ylim(bottom=0)
         axis.set_xlabel("left of the encoder (%)")
-    if record["floor"] is not None:
-        axes[0].axhline(record["floor"], color=COLOURS["floor"], linestyle=":", linewidth=2)
-    there = [kind for kind in _KINDS if any(arm["parameter"]["kind"] == kind for arm in arms)]
-    for kind in there:
+    for axis in axes[1:]:
+        axis.set_ylim(bottom=0)
+    if (floor := summary.floor(some, task)) is not None:
+        axes[0].axhline(floor, color=COLOURS["floor"], linestyle=":", linewidth=2)
+    for kind in (kind for kind in _KINDS if any(of["kind"] == kind for of in names[task].values())):
         shade, marker, name = _KINDS[kind]
         legend.plot([], [], color=shade, marker=marker, linestyle="", label=name)
     legend.plot([], [], color="black", linestyle="-", label="recovered")
     legend.plot([], [], color="black", linestyle=":", label="as cut")
     legend.legend(loc="center left", borderaxespad=0, title="removed", alignment="left")
-    told = [
-        f"{arm['title']} {arm['scores'][metric]['value']:.2f} with {arm['bytes']['file'] / 1e6:.1f} MB" for arm in arms
-    ]
+    told = []
+    for arm in names[task]:
+        score, size = (value(arm) for value in list(what.values())[:2])
+        told.append(f"{summary.title(some, arm)} {score.value:.2f} with {size.value:.1f} MB")
     return describe(
         figure,
-        caption="Score, bytes and time against the share of the encoder's weights that are left.",
+        caption="Score, bytes and time against the share of the encoder's weights that are left. Bars: 95 % interval "
+        f"of the score; bytes and times are medians. {provenance(some)}",
         alt=f"Line charts against what is left of the encoder: {joined(told)}.",
     )
 
 
-def _is(arm: Mapping[str, Any], kind: str, recovered: bool) -> bool:
-    return arm["parameter"]["kind"] == kind and arm["parameter"]["recovered"] == recovered
+def _removed(records: Records, task: str) -> dict[str, Mapping[str, Any]]:
+    """Return what was removed, by arm."""
+    arms = summary.matching([record for record in records if record["task"] == task], ["structured_*"])
+    found = {arm: summary.arms_of(records, arm, task=task)[0][1]["parameter"] for arm in arms}
+    return {arm: of for arm, of in found.items() if of}
+
+
+def _milliseconds(records: Records, arm: str) -> list[float]:
+    blocks = [(one["latency"] or {}).get("batch32_true") for _, one in summary.arms_of(records, arm)]
+    return [block["median_ms"] for block in blocks if block]
+
+
+def _middle(values: Iterable[float]) -> Summary | None:
+    """Return a median as a value without an interval, or None of nothing."""
+    values = list(values)
+    return Summary(median(values), math.nan, math.nan, len(values)) if values else None

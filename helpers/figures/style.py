@@ -7,12 +7,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from helpers import records
 
@@ -21,11 +22,13 @@ __all__ = [
     "MARKERS",
     "STYLE",
     "alt_text",
+    "bars",
     "caption",
     "colour",
     "describe",
     "family",
     "label_below",
+    "mark",
     "panels",
     "save",
     "stacked",
@@ -96,6 +99,14 @@ STYLE: dict[str, object] = {
 }
 
 
+class Interval(Protocol):
+    """A value between two bounds, which may be nan."""
+
+    value: float
+    low: float
+    high: float
+
+
 def family(arm: str) -> str:
     """Return the method an arm belongs to: one method has one colour everywhere.
 
@@ -115,6 +126,18 @@ def family(arm: str) -> str:
 def colour(arm: str) -> str:
     """Return the colour of an arm's method; an unknown method is drawn in grey."""
     return COLOURS.get(family(arm), "#8C8C8C")
+
+
+def bars(found: Sequence[Interval]) -> list[list[float]]:
+    """Return the distances below and above that matplotlib draws; none where there is no interval."""
+    below = [max(one.value - one.low, 0.0) if one.low == one.low else 0.0 for one in found]
+    above = [max(one.high - one.value, 0.0) if one.high == one.high else 0.0 for one in found]
+    return [below, above]
+
+
+def mark(shade: str, marker: str, label: str, *, size: float = 9) -> Line2D:
+    """Return a legend's entry for a marker."""
+    return Line2D([], [], color=shade, marker=marker, linestyle="", markersize=size, label=label)
 
 
 def panels(

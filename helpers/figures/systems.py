@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from helpers.environment import InputError
-from helpers.figures.style import COLOURS, MARKERS, colour, describe, family, label_below, panels, styled
+from helpers.figures.style import COLOURS, MARKERS, colour, describe, family, label_below, mark, panels, styled
 from helpers.labels import METRICS, joined, task_label
 from helpers.report import summary
 from helpers.report.provenance import provenance
@@ -53,14 +52,7 @@ def systems(records: Records) -> Figure:
         axis.set_xlim(0, 1.12 * max(one.megabytes for one in points.values()))
         axis.locator_params(nbins=5)
     handles = [
-        Line2D(
-            *([], []),
-            linestyle="",
-            markersize=6,
-            marker=MARKERS.get(family(arm), "o"),
-            color=colour(arm),
-            label=f"{number} {summary.title(records, arm)}",
-        )
+        mark(colour(arm), MARKERS.get(family(arm), "o"), f"{number} {summary.title(records, arm)}", size=6)
         for arm, number in numbers.items()
     ]
     legend.legend(handles=handles, loc="center left", borderaxespad=0, fontsize=8)

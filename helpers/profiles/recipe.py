@@ -39,6 +39,7 @@ class Recipe:
     data: str
     text: str | None = None
     nli: str | None = None
+    train_rows: int = 0  # of the task, drawn from those that are not held out; 0: all
     # the language model: "built" (here, from the text), a folder or a hub id
     language_model: str
     language_model_sha256: str | None = None

@@ -9,6 +9,7 @@ from helpers.report import summary
 from helpers.report.comparisons import COMPARISONS, at_floor, ladders
 from helpers.report.provenance import generated, provenance, read_from, remade_by
 from helpers.report.summary import Records
+from helpers.report.systems import timed_tasks
 
 __all__ = ["figure1_alt", "figure1_caption", "footer"]
 
@@ -29,22 +30,22 @@ _HOW_TO_READ = {
     "One that starts after more pretraining begins with a new pooler, the layer between encoder and answer, since "
     "nothing there trains the old one. "
     "The one with the best score on held-out rows is the study's teacher.",
-    "ablations": "One change each to the distilled student, all else equal; differences are to that student, but where "
-    "a row names another.",
+    "ablations": "One change each to the distilled student, all else equal; differences are to that student.",
     "distilbert": "DistilBERT after distillation on text and fine-tuning, and one change each; differences are to the "
     "first row.",
     "albert": "ALBERT and others of its kind: what layers share, or how wide the embeddings are, one change each; "
     "differences are to the first row. From scratch: from random weights, on the task's labels alone.",
     "low_rank": "The teacher with matrices cut to a low rank: its word embeddings, or its layers, each so far that "
     "about as many weights are saved as with ALBERT's embeddings. Recovered: after it learned the teacher's answers in "
-    "a short training (recovery_epochs). Differences are to the teacher.",
+    "a short training (recovery_epochs). Differences are to the teacher. Factorized from the start: ALBERT with "
+    "nothing shared, which learned on text and on the task and has about as many weights.",
     "structured": "The teacher after heads, feed-forward neurons or whole layers were removed, the least important "
     "first. Recovered: after it learned the teacher's answers in a short training (recovery_epochs). Zeros: "
     "the encoder's smallest weights set to zero instead, as many, which makes nothing smaller. "
-    "Differences are to the teacher, in eight bits to the same model in 32.",
+    "Differences are to the teacher.",
     "systems": "All systems that were run with this profile. MB = 10^6 bytes of a file that loads back into the model "
     "with the same logits. Speed: how many times as fast as the fine-tuned teacher in the same run, in batches of 32 "
-    "at their true lengths, median over the tasks in which every timed system was timed; of what two notebooks timed, "
+    "at their true lengths, median over the tasks in which the most systems were timed; of what two notebooks timed, "
     "the median. How each was made is in its notebook.",
     "augmentation": "The distilled student, and students that saw augmented rows, too.",
     "ladder": "Intermediate distillation, examples per second: the plain way (every row padded to 128 tokens, float32, "
@@ -70,9 +71,11 @@ def footer(records: Records, table: str, command: str) -> str:
         arms = summary.matching(records, COMPARISONS[table][1])
         records = [record for record in records if any(arm["arm"] in arms for arm in record["arms"])]
         reading += [_steps(records)] if table == "augmentation" else []
-        reading += [_noise(records, table), _floored(records, table)]
+        reading += [_others(records, table), _noise(records, table), _floored(records, table)]
         of_student = COMPARISONS[table][0] == "student"
         reading += [_starts(records) if of_student else "", _used(records), _once(records)]
+    if table == "systems" and (tasks := timed_tasks(records)):
+        reading.append(f"Speeds are of {joined([task_label(task) for task in tasks])}.")
     if timing and left_out and table != "ladder":
         tasks = joined([task_label(task) for task in left_out])
         reading.append(f"Another machine timed {tasks}; one table never mixes two machines.")
@@ -87,6 +90,18 @@ def footer(records: Records, table: str, command: str) -> str:
         f"Made by `{remade_by(command, records, table)}`.",
     ]
     return "\n\n".join(" ".join(part for part in parts if part) for parts in (reading, origin))
+
+
+def _others(records: Records, table: str) -> str:
+    """Say which rows are compared with another than the table's first."""
+    first, patterns = COMPARISONS[table]
+    pairs: dict[str, None] = {}
+    for arm in summary.matching(records, patterns):
+        for task in summary.tasks_of(records):
+            found = summary.difference(records, task, arm)
+            if found and found[0] != first:
+                pairs.setdefault(f"{summary.title(records, arm)} with {summary.title(records, found[0])}")
+    return f"Compared with another than the first row: {'; '.join(pairs)}." if pairs else ""
 
 
 def _floored(records: Records, table: str) -> str:
@@ -133,10 +148,7 @@ def _steps(records: Records) -> str:
     if times == [1]:
         return "All took the same number of steps."
     several = joined([str(each) for each in times])
-    return (
-        f"The others took {several} times the steps of the distilled student. Augmented rows are compared with the "
-        "student that took as many on the rows alone, that one with the distilled student."
-    )
+    return f"The others took {several} times the steps of the distilled student."
 
 
 def _ladder(records: Records) -> str:

@@ -23,7 +23,7 @@ COMPARISONS: Mapping[str, tuple[str, Sequence[str]]] = {
     "augmentation": ("student", ("longer", "augmented", "augmented_gold")),
     "distilbert": ("distilbert", ("distilbert_two_stage", *(f"distilbert_{name}" for name in DISTILBERT))),
     "albert": ("albert", ("albert_sharing_*", "albert_e*", "albert_scratch", "albert_scratch_plain")),
-    "low_rank": ("teacher", ("low_rank_*",)),
+    "low_rank": ("teacher", ("low_rank_*", "factorized")),
     "structured": ("teacher", ("structured_*",)),
 }
 FLOOR = "majority or mean predictor"  # the last row

@@ -49,7 +49,8 @@ def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
     pair-by-pair speed-up over BERT-base's shape at batch 32 and true lengths. Both from `minilm` if it has
     them, else from `mini`, as are the factors of training, which `minilm_ladder` may have, too. The minutes of the
     general stage and the factor of mask filling are about real text: `minilm` or `minilm_comparisons`.
-    Scores: mean over seeds of the main metric, and the floor, on real data (`minilm`).
+    Scores: mean over seeds of the main metric, and the floor, on real data (`minilm`). The overview's other systems,
+    and the teacher and the student that they stand beside, are of `minilm_systems`.
     Raises InputError when there is no record at all.
     """
     found = profiles(results_folder)
@@ -91,6 +92,8 @@ def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
 
 
 _SYSTEMS = {  # of the profile minilm_systems: the number's name, the arm
+    "systems_teacher": "teacher",
+    "systems_student": "student",
     "distilbert": "distilbert",
     "distilbert_two_stage": "distilbert_two_stage",
     "albert_shared": "albert",

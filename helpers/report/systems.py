@@ -13,12 +13,13 @@ from helpers.report import cells, summary
 from helpers.report.cells import DASH
 from helpers.report.summary import Records, Summary
 
-__all__ = ["ARMS", "System", "has_systems", "of_task", "systems_table"]
+__all__ = ["ARMS", "System", "has_systems", "of_task", "systems_table", "timed_tasks"]
 
 # Bytes and speed alone, of published shapes, then what was trained; a star stands for any ending.
 ARMS = (
     "bert_base_shape",
     "albert_base_shape",
+    "tinybert_shape",
     "teacher",
     "control",
     "student",
@@ -32,6 +33,7 @@ ARMS = (
     "low_rank_embeddings_recovered",
     "low_rank_linear_recovered",
     "structured_both_*_recovered",
+    "structured_both_*_recovered_int8",
     "structured_layers_*_recovered",
 )
 
@@ -82,7 +84,7 @@ def _factor(record: Mapping, arm: str) -> float | None:
 def systems_table(records: Records) -> pd.DataFrame:
     """Return every system's megabytes, weights, speed beside the teacher's, and its scores.
 
-    The speed is the median over the tasks in which every timed system was timed: factors differ with the lengths.
+    The speed is the median over `timed_tasks`.
     """
     summary.require(records)
     tasks = summary.tasks_of(records, all_of_report=False)
@@ -90,8 +92,7 @@ def systems_table(records: Records) -> pd.DataFrame:
     metrics = {task: summary.metrics_of(records, task)[0] for task in tasks}
     columns = {task: f"{task_label(task)} {METRICS.get(metric, metric)}" for task, metric in metrics.items()}
     arms = summary.matching(records, ARMS)
-    timed = [{task for task in tasks if (one := known[task].get(arm)) and one.factor} for arm in arms]
-    common = set.intersection(*(where for where in timed if where)) if any(timed) else set()
+    common = timed_tasks(records)
     rows = {}
     for arm in arms:
         there = [systems[arm] for systems in known.values() if arm in systems]
@@ -107,3 +108,14 @@ def systems_table(records: Records) -> pd.DataFrame:
             },
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("System")
+
+
+def timed_tasks(records: Records) -> list[str]:
+    """Return the tasks whose times count: those in which every timed system was timed, since factors differ by length.
+
+    If no task has them all, those that have the most.
+    """
+    tasks = summary.tasks_of(records, all_of_report=False)
+    timed = {task: sum(one.factor is not None for one in of_task(records, task).values()) for task in tasks}
+    most = max(timed.values(), default=0)
+    return [task for task in tasks if timed[task] == most and most]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,11 +52,12 @@ class TaskData:
         }
 
 
-def load(task: str, *, data: str, revision: str | None = None, seed: int = 0) -> TaskData:
+def load(task: str, *, data: str, revision: str | None = None, seed: int = 0, train_rows: int = 0) -> TaskData:
     """Load one task and hold a tenth of its training rows out.
 
     `data` is `"generated"`, a folder in the layout of the hub's `nyu-mll/glue`, or a hub id. `seed` belongs to
-    generated data; the held-out rows do not depend on a run's seed, so that all runs see the same data.
+    generated data; the held-out rows do not depend on a run's seed, so that all runs see the same data. Above 0,
+    `train_rows` is how many of the other rows are trained on at the most, drawn at random and for all runs the same.
     Raises `InputError` for an unknown task, and for missing, broken, unlabelled or differently labelled rows.
     """
     if task not in TASKS:
@@ -77,16 +79,21 @@ def load(task: str, *, data: str, revision: str | None = None, seed: int = 0) ->
     held = len(train) // HELDOUT_SHARE
     if not held:
         raise InputError(f"{task}/train has {len(train)} rows; it needs {HELDOUT_SHARE} at least to hold a tenth out.")
+    kept, note = order[held:], _note(task, source, len(train))
+    if 0 < train_rows < len(kept):
+        told = f"models are trained on {train_rows:,} of {len(kept):,} rows"
+        kept, note = kept[:train_rows], f"{note}; {told}" if note else told
+        fingerprint = hashlib.sha256(f"{fingerprint}, {train_rows} rows".encode()).hexdigest()[: len(fingerprint)]
     return TaskData(
         known,
-        train.select(np.sort(order[held:])),
+        train.select(np.sort(kept)),
         train.select(np.sort(order[:held])),
         validation.select_columns([*known.text, "label"]),
         source,
         "mini_glue" if source == "generated" else Path(data).name if source == "folder" else data,
         commit,
         fingerprint,
-        _note(task, source, len(train)),
+        note,
     )
 
 
