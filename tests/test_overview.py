@@ -132,7 +132,7 @@ def test_the_picture_of_what_was_removed(some: list[dict]) -> None:
     score, size, time, _ = figures.removal_curves(some).axes
     lines = {tuple(line.get_xdata()) for line in score.get_lines()}
     assert (100.0, 50.0) in lines and (100.0, 75.0) in lines, "from the whole model to what is left"
-    assert len(size.containers) == 3 and len(time.containers) == 1, "one arm was timed"
+    assert len(size.get_lines()) == 3 and len(time.get_lines()) == 1, "one arm was timed"
     with pytest.raises(InputError, match="run notebook 08"):
         figures.removal_curves([r for r in some if r["notebook"] != "08_structured_pruning"])
 

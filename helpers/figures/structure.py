@@ -106,7 +106,9 @@ def removal_curves(records: Records) -> Figure:
                 points.sort(key=lambda point: -point[0])
                 lefts, found = [100 * left for left, _ in points], [one for _, one in points]
                 look = {"color": shade, "marker": marker, "linestyle": "-" if recovered else ":"}
-                axis.errorbar(lefts, [one.value for one in found], yerr=bars(found), elinewidth=1.0, **look)
+                values = [one.value for one in found]
+                axis.plot(lefts, values, **look)
+                axis.errorbar(lefts, values, yerr=bars(found), fmt="none", ecolor=shade, alpha=0.35, capsize=0)
         axis.set_title(label)
         axis.set_xlim(105, 0)
         axis.xaxis.set_major_locator(MaxNLocator(5))
