@@ -165,24 +165,12 @@ def _check_augmentation(recipe: profiles.Recipe) -> None:
     Chain(recipe).changed(augmented="teacher").variants  # noqa: B018 - naming it checks it
 
 
-def _check_distilbert(recipe: profiles.Recipe) -> None:
-    Systems(recipe).check_distilbert()
-
-
-def _check_albert(recipe: profiles.Recipe) -> None:
-    Systems(recipe).check_albert()
-
-
-def _check_structured(recipe: profiles.Recipe) -> None:
-    Systems(recipe).check_structured()
-
-
 # what a notebook with this parameter needs, beside what all need
 CHECKS = {
     "augmentation_variants": _check_augmentation,
-    "distilbert_layers": _check_distilbert,
-    "albert_sharing": _check_albert,
-    "structured_shares": _check_structured,
+    "distilbert_layers": lambda recipe: Systems(recipe).check_distilbert(),
+    "albert_sharing": lambda recipe: Systems(recipe).check_albert(),
+    "structured_shares": lambda recipe: Systems(recipe).check_structured(),
 }
 
 
