@@ -117,7 +117,7 @@ ARMS |= {
     "low_rank_embeddings_recovered": "teacher, embeddings of low rank, recovered",
     "low_rank_linear": "teacher, layers of low rank",
     "low_rank_linear_recovered": "teacher, layers of low rank, recovered",
-    "factorized": "ALBERT, nothing shared: factorized from the start",
+    "factorized": "ALBERT, factorized from the start",
 }
 
 

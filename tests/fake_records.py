@@ -85,7 +85,14 @@ SYSTEMS = {  # notebook: its arms, by name; those that were timed
         ("teacher", "albert"),
     ),
     "08_structured_pruning": (
-        ("teacher", "structured_both_50", "structured_both_50_recovered", "structured_layers_1_recovered"),
+        (
+            "teacher",
+            "structured_both_50",
+            "structured_both_50_recovered",
+            "structured_layers_1_recovered",
+            "structured_weights_50",
+            "structured_both_50_recovered_int8",
+        ),
         ("teacher", "structured_both_50_recovered"),
     ),
 }
@@ -120,9 +127,13 @@ def _as_measured(arm):
         arm["title"] = "ALBERT, embeddings 8 wide"
     if method == "structured":
         _, kind, size, *more = name.split("_")
-        arm["title"] = f"teacher without {size} of {kind}" + (", recovered" if more else "")
-        left = 0.5 if kind == "both" else 0.75
+        arm["title"] = ", ".join([f"teacher without {size} of {kind}", *more])
+        left = 0.75 if kind == "layers" else 0.5
         arm["parameter"] = {"kind": kind, "removed": float(size), "left": left, "recovered": bool(more)}
+        if kind == "weights":
+            arm["versus"]["arm"] = name.replace("weights", "both")
+        if more[-1:] == ["int8"]:
+            arm["parameter"], arm["versus"]["arm"] = None, name.removesuffix("_int8")
 
 
 def ladder():

@@ -76,7 +76,7 @@ def test_the_study_command_runs_them_all(copy: Path) -> None:
     assert {"distilbert.md", "albert.md", "low_rank.md", "structured.md", "systems.md"} <= made
     assert (copy / "results/mini/table1.md").exists()
     assert (copy / "figures/mini/figure1.svg").exists()
-    assert (copy / "figures/mini/systems.svg").exists()
+    assert all((copy / f"figures/mini/{name}.svg").exists() for name in ("systems", "removal"))
     executed = copy / "artifacts/runs/mini"
     for path in executed.glob("*.ipynb"):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import math
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from helpers.labels import ARMS, DISTILBERT, SYSTEMS
 from helpers.profiles import DISTILBERT as CHANGES
 from helpers.profiles import ROOT
 from helpers.report import summary
+from helpers.report.captions import OTHERS
+from helpers.report.comparisons import COMPARISONS
 from helpers.report.systems import of_task, timed_tasks
 
 
@@ -54,7 +57,8 @@ def test_the_table_has_all_systems_in_order(some: list[dict]) -> None:
         *(ARMS[a] for a in ("teacher", "control", "student", "pruned", "int8")),
     ]
     titles += [ARMS[a] for a in ("distilbert", "distilbert_two_stage", "albert", "low_rank_linear_recovered")]
-    titles += ["teacher without 50 of both, recovered", "teacher without 1 of layers, recovered"]
+    titles += ["teacher without 50 of both, recovered", "teacher without 50 of both, recovered, int8"]
+    titles += ["teacher without 1 of layers, recovered"]
     assert list(table.index) == titles
     assert list(table.columns[:3]) == ["Size (MB)", "Weights (M)", "Speed beside the teacher"]
     assert table.columns[3] == "CoLA Matthews" and len(table.columns) == 3 + 5
@@ -65,25 +69,48 @@ def test_the_table_has_all_systems_in_order(some: list[dict]) -> None:
     assert table.loc[ARMS["albert"], "CoLA Matthews"].startswith(f"{score.value:.3f} ± ")
 
 
+def _untime(some: list[dict], notebook: str, task: str, name: str) -> None:
+    for record in some:
+        if (record["notebook"], record["task"]) == (notebook, task):
+            record["arms"] = [arm for arm in record["arms"] if arm["arm"] != name]
+
+
 def test_the_footer_names_the_tasks_whose_times_count(some: list[dict]) -> None:
     assert timed_tasks(some) == ["cola", "sst2"], "the tasks with most systems that were timed"
     assert "Speeds are of CoLA and SST-2." in report.render_tables(some)["systems.md"]
-    for record in some:
-        if (record["notebook"], record["task"]) == ("07_albert", "sst2"):
-            record["arms"] = [arm for arm in record["arms"] if arm["arm"] != "albert"]
+    _untime(some, "07_albert", "sst2", "albert")
     assert timed_tasks(some) == ["cola"], "one system was not timed in SST-2"
     assert report.systems_table(some).loc[ARMS["albert"], "Speed beside the teacher"] != "—"
+    _untime(some, "08_structured_pruning", "cola", "structured_both_50_recovered")
+    assert timed_tasks(some) == ["cola"], "as many in SST-2, but others"
     for record in some:
         record["latency_setup"] = None
     assert timed_tasks(some) == [] and "Speeds are of" not in report.render_tables(some)["systems.md"]
 
 
-def test_a_row_with_a_reference_of_its_own_says_so(some: list[dict]) -> None:
-    arms = [arm for record in some for arm in record["arms"] if arm["arm"] == "low_rank_linear_recovered"]
-    for arm in arms:
-        arm["versus"]["arm"] = "student"
-    figure = figures.differences(some, ["low_rank"])
-    assert f"{ARMS['low_rank_linear_recovered']}: to {ARMS['student']}." in figures.caption(figure)
+def test_rows_with_a_reference_of_their_own_say_so(some: list[dict]) -> None:
+    tables = report.render_tables(some)
+    assert "Zeros are compared with the smaller model" in tables["structured.md"]
+    assert "in eight bits is compared with the same in 32" in tables["structured.md"]
+    assert "from scratch is compared" not in tables["albert.md"]
+    figure = figures.differences(some, ["structured"])
+    said = '"teacher without 50 of weights" is compared with "teacher without 50 of both".'
+    assert said in figures.caption(figure) and said in figures.alt_text(figure)
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert "teacher without 50 of weights *" in labels and "teacher without 50 of both" in labels
+    assert "is compared with" not in figures.caption(figures.differences(some, ["albert"]))
+
+
+@pytest.mark.parametrize("profile", sorted(path.parent.name for path in (ROOT / "results").glob("*/records")))
+def test_every_published_row_with_another_reference_is_explained(profile: str) -> None:
+    published = records.read_all(ROOT / "results" / profile / "records")
+    for table, (first, patterns) in COMPARISONS.items():
+        if table == "augmentation":
+            continue  # its footer always says so
+        for arm in summary.matching(published, patterns):
+            found = [summary.difference(published, task, arm) for task in summary.tasks_of(published)]
+            if any(one is not None and one[0] != first for one in found):
+                assert any(fnmatch.fnmatchcase(arm, pattern) for pattern in OTHERS), arm
 
 
 def test_other_machines_times_are_not_mixed(some: list[dict]) -> None:
@@ -129,10 +156,29 @@ def test_the_picture_of_all_systems(some: list[dict]) -> None:
 
 
 def test_the_picture_of_what_was_removed(some: list[dict]) -> None:
-    score, size, time, _ = figures.removal_curves(some).axes
-    lines = {tuple(line.get_xdata()) for line in score.get_lines()}
-    assert (100.0, 50.0) in lines and (100.0, 75.0) in lines, "from the whole model to what is left"
-    assert len(size.get_lines()) == 3 and len(time.get_lines()) == 1, "one arm was timed"
+    figure = figures.removal_curves(some)
+    score, size, time, _ = figure.axes
+    assert score.get_title() == "CoLA: Matthews", "of tasks with as many arms the first"
+    drawn = {tuple(line.get_xdata()): line.get_ydata() for line in score.get_lines() if line.get_linestyle() == "-"}
+    assert set(drawn) == {(100.0, 50.0), (100.0, 75.0)}, "what recovered, from the whole model to what is left"
+    value = summary.score(some, "cola", "structured_both_50_recovered")
+    assert drawn[100.0, 50.0][1] == value.value
+    (bar,) = [c.get_segments()[1] for c in score.collections if c.get_segments()[1][0][1] == pytest.approx(value.low)]
+    assert bar[1][1] == pytest.approx(value.high), "the interval over seeds"
+    assert any(set(line.get_ydata()) == {0.0} for line in score.get_lines()), "the floor"
+    assert len(size.get_lines()) == 4 and len(time.get_lines()) == 1, "one arm was timed"
+    times = [
+        arm["latency"]["batch32_true"]["median_ms"]
+        for record in some
+        for arm in record["arms"]
+        if (record["task"], arm["arm"]) == ("cola", "structured_both_50_recovered")
+    ]
+    assert time.get_lines()[0].get_ydata()[1] == sorted(times)[1], "the median"
+    for record in some:
+        for arm in record["arms"]:
+            if arm["arm"] == "structured_both_50":
+                arm["scores"]["matthews_correlation" if record["task"] == "cola" else "accuracy"]["value"] = None
+    assert "without 50 of both " not in figures.alt_text(figures.removal_curves(some)), "an undefined score"
     with pytest.raises(InputError, match="run notebook 08"):
         figures.removal_curves([r for r in some if r["notebook"] != "08_structured_pruning"])
 
@@ -154,7 +200,8 @@ def test_numbers_quoted_are_of_real_text_alone(tmp_path: Path) -> None:
             records.write(record, tmp_path / "results" / profile / "records")
     found = report.headline(tmp_path / "results")
     real = records.read_all(tmp_path / "results" / "minilm_systems" / "records")
-    for name, arm in {"distilbert": "distilbert", "structured_half": "structured_both_50_recovered"}.items():
+    quoted = {"distilbert": "distilbert", "structured_half": "structured_both_50_recovered"}
+    for name, arm in (quoted | {"systems_teacher": "teacher", "systems_student": "student"}).items():
         entry = found[f"minilm_{name}_cola"]
         assert math.isclose(entry["value"], summary.score(real, "cola", arm).value, abs_tol=1e-4)
         assert all(path.startswith("results/minilm_systems/records/") for path in entry["records"])

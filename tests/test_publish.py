@@ -360,6 +360,14 @@ def test_every_drift_is_found_and_mended(published: Path, tmp_path: Path, kind: 
     assert contents(root) == before
 
 
+def test_the_pictures_of_other_systems_are_looked_after(house: Path) -> None:
+    for record in fake_records.systems():
+        records.write(record, house / "results" / "mini" / "records")
+    assert {"figures/mini/systems", "figures/mini/removal"} <= set(publish(house))
+    (house / "figures" / "mini" / "removal.svg").unlink()
+    assert publish(house, check=True) == ["figures/mini/removal"]
+
+
 def test_another_record_is_a_drift_of_all(published: Path, tmp_path: Path) -> None:
     root = shutil.copytree(published, tmp_path / "house")
     path = root / "results" / "mini" / "records" / "03_pruning_sweep.sst2.seed0.json"

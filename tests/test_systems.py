@@ -39,6 +39,8 @@ def test_distilbert_is_made_once_on_text_and_fine_tuned_twice(tmp_path: Path) ->
     # as many steps as TinyBERT's student and the control
     epochs = {model.arguments["training"].epochs for model in (one.distilbert, one.distilbert_two_stage, one.control)}
     assert epochs == {one.recipe.intermediate_epochs + one.recipe.prediction_epochs}
+    rates = {model.arguments["training"].learning_rate for model in (one.distilbert, one.distilbert_two_stage)}
+    assert rates == {one.recipe.teacher_learning_rate}, "that of its width"
     made = one.load(one.distilbert_two_stage)
     assert made.config.num_hidden_layers == 1 and one.score(one.distilbert).keys() == {"accuracy"}
     assert one.store.has(one.distilbert_general) and not one.store.has(one.student)
@@ -61,6 +63,25 @@ def test_without_steps_on_text_it_is_the_teacher_s_layers(tmp_path: Path) -> Non
     whole = models.own_tensors(models.masked_language_model(one.store.path(one.masked_language_model)))
     name = "bert.encoder.layer.{}.output.dense.weight"
     assert torch.equal(made[name.format(0)], whole[name.format(1)])
+
+
+def test_fewer_rows_are_other_data_for_every_model() -> None:
+    one = systems(train_rows=30)
+    whole = one.changed(train_rows=0)
+    assert len(one.data.train) == 30 < len(whole.data.train)
+    assert one.data.heldout["sentence"][:] == whole.data.heldout["sentence"][:]
+    assert one.teacher.key != whole.teacher.key and one.distilbert_general.key == whole.distilbert_general.key
+    assert one.changed(temperature=2.0).data is one.data
+
+
+def test_how_much_text_is_said(tmp_path: Path) -> None:
+    assert systems(student_start="general", general_steps=7).text_of_student == "7 batches"
+    assert systems(student_start="embeddings", general_steps=7).text_of_student == "none"
+    assert systems().text_of_teacher == "12 batches"
+    published.minilm(tmp_path / "lm")
+    shape = {"hidden_size": 6, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    given = systems(language_model=str(tmp_path / "lm"), student_shape=shape, max_length=32)
+    assert given.text_of_teacher == "12 batches more"
 
 
 def test_layers_may_be_named() -> None:
@@ -131,6 +152,8 @@ def test_from_scratch_learns_from_the_labels_alone(tmp_path: Path) -> None:
     assert start.arguments["shape"] == one.recipe.language_model_shape | {
         "compact": {"sharing": "all", "embedding_size": 4}
     }
+    again = systems(albert_embedding_size=4, seed=1).from_scratch(one.albert_shape())
+    assert again.arguments["start"].key != start.key, "each run has its own random weights"
     training = replace(one.control.arguments["training"], learning_rate=one.recipe.teacher_learning_rate)
     assert node.arguments["training"] == training, "as many steps as other students, at the rate of its width"
     assert one.load(node).config.compact == {"sharing": "all", "embedding_size": 4}

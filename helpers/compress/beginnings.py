@@ -95,8 +95,9 @@ class Beginnings:
             )
         return self._pretrained(self.recipe.pretraining_steps)
 
-    def _pretrained(self, steps: int, *, shape: Mapping[str, Any] | None = None, seed: int = 0) -> Node:
+    def _pretrained(self, steps: int, *, shape: Mapping[str, Any] | None = None) -> Node:
         recipe = self.recipe
+        training = self._on_text(recipe.pretraining_batch_size, recipe.pretraining_learning_rate)
         return node(
             pretrain,
             text=self.text,
@@ -104,7 +105,8 @@ class Beginnings:
             vocabulary_size=recipe.vocabulary_size,
             masked_share=recipe.pretraining_masked_share,
             steps=steps,
-            training=replace(self._on_text(recipe.pretraining_batch_size, recipe.pretraining_learning_rate), seed=seed),
+            # random weights alone have learned nothing from text: each run has its own
+            training=training if steps else replace(training, seed=recipe.seed),
             max_length=recipe.max_length,
         )
 

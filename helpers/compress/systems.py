@@ -31,6 +31,19 @@ class Systems(Chain):
 
     needs_language_model = True
 
+    @property
+    def text_of_student(self) -> str:
+        """Say how much text TinyBERT's student reads before the task."""
+        recipe = self.recipe
+        if "student" in self.sources:
+            return "what its publishers gave it"
+        return f"{recipe.general_steps} batches" if recipe.student_start == "general" else "none"
+
+    @property
+    def text_of_teacher(self) -> str:
+        """Say how much text the language model reads here, on top of what a published one has read."""
+        return f"{self.recipe.pretraining_steps} batches{' more' if 'language_model' in self.sources else ''}"
+
     @functools.cached_property
     def language_model_config(self) -> BertConfig:
         """The language model's configuration, known before it is built; its vocabulary may become a little smaller."""
@@ -67,7 +80,9 @@ class Systems(Chain):
         return self.changed(student_shape=shape, student_start="general", general_steps=self.recipe.albert_steps)
 
     def from_scratch(self, shape: Mapping[str, Any]) -> Node:
-        """A BERT or ALBERT of some shape, from the run's random weights, on the labels alone, in as many steps.
+        """A BERT or ALBERT of some shape, from the run's random weights, on the labels alone.
+
+        It takes as many steps as students take.
 
         Where no language model is made here, `InputError`: nobody compares that with a published one.
         """
@@ -75,7 +90,7 @@ class Systems(Chain):
             raise InputError(
                 "A model is trained from scratch only beside a language model made here, not a published one."
             )
-        start = self._pretrained(0, shape=shape, seed=self.recipe.seed)
+        start = self._pretrained(0, shape=shape)
         return self._fine_tuned(start, self.data, self.control_epochs, self.recipe.teacher_learning_rate)
 
     def check_albert(self) -> None:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from helpers.environment import InputError
 from helpers.figures.style import COLOURS, bars, describe, panels, styled
-from helpers.labels import ARMS, METRICS, task_label
+from helpers.labels import METRICS, task_label
 from helpers.report import summary
 from helpers.report.comparisons import COMPARISONS
 from helpers.report.provenance import provenance
@@ -34,6 +34,10 @@ def differences(records: Records, names: Sequence[str]) -> Figure:
     if not found:
         raise InputError(f"No record has an arm of {', '.join(names)}.")
     shown = [arm for arm in arms if any(arm in points for points in found.values())]
+    references = {arm: points[arm][0] for points in found.values() for arm in points}
+    usual = Counter(references.values()).most_common(1)[0][0]
+    reference = summary.title(records, usual)
+    others = {arm: summary.title(records, name) for arm, name in references.items() if name != usual}
     # the names of the models stand left of the first panel of a row
     width = {1: 7.5, 2: 5.0}.get(len(found), 4.2)
     figure, axes, _ = panels(len(found), width=width, height=1.0 + 0.34 * len(shown), legend=False)
@@ -54,27 +58,20 @@ def differences(records: Records, names: Sequence[str]) -> Figure:
                 elinewidth=1.5,
             )
         leftmost = axis.get_subplotspec().colspan.start == 0
-        axis.set_yticks(range(len(shown)), [summary.title(records, arm) for arm in shown] if leftmost else [])
+        labels = [f"{summary.title(records, arm)}{' *' if arm in others else ''}" for arm in shown]
+        axis.set_yticks(range(len(shown)), labels if leftmost else [])
         axis.set_ylim(len(shown) - 0.5, -0.5)
         metric = summary.metrics_of(records, task)[0]
         axis.set_title(f"{task_label(task)}: {METRICS.get(metric, metric)}")
         axis.locator_params(axis="x", nbins=4)
-    counts = Counter(ARMS.get(points[arm][0], points[arm][0]) for points in found.values() for arm in points)
-    (reference, most), *_ = counts.most_common(1)
-    others = {
-        f"{summary.title(records, arm)}: to {ARMS.get(points[arm][0]) or summary.title(records, points[arm][0])}": None
-        for points in found.values()
-        for arm in points
-        if ARMS.get(points[arm][0], points[arm][0]) != reference
-    }
-    references = reference if most == counts.total() else f"{reference}, or to another"
-    figure.supxlabel(f"difference to the {references}", fontsize=12)
+    figure.supxlabel(f"difference to the {reference}{' (*: to another)' if others else ''}", fontsize=12)
     told = []
     for task, points in found.items():
         each = [f"{summary.title(records, arm)} {versus.value:+.3f}" for arm, (_, versus) in points.items()]
         told.append(f"{task_label(task)}: {', '.join(each)}")
+    pairs = "".join(f' "{summary.title(records, arm)}" is compared with "{name}".' for arm, name in others.items())
     text = (
-        f"Difference to the {references} over the same examples, with its 95 % interval; an open circle is inside "
-        f"noise. {''.join(f'{each}. ' for each in others)}{provenance(records)}"
+        f"Difference to the {reference} over the same examples, with its 95 % interval; an open circle is inside "
+        f"noise.{pairs} {provenance(records)}"
     )
-    return describe(figure, caption=text, alt=f"Differences to the {references}. {'; '.join(told)}.")
+    return describe(figure, caption=text, alt=f"Differences to the {reference}. {'; '.join(told)}.{pairs}")

@@ -17,7 +17,9 @@ from helpers.report import summary
 from helpers.report.provenance import provenance
 from helpers.report.summary import Records, Summary
 
-__all__ = ["head_importance", "layer_influence", "removal_curves"]
+__all__ = ["has_removals", "head_importance", "layer_influence", "removal_curves"]
+
+NOTEBOOK = "08_structured_pruning"
 
 _KINDS = {  # of what is removed: (colour, marker, name)
     "heads": ("#E69F00", "v", "heads"),
@@ -80,12 +82,12 @@ def removal_curves(records: Records) -> Figure:
 
     Of several tasks the one with the most arms is drawn. Raises `InputError` if there is none.
     """
-    some = [record for record in records if record["notebook"] == "08_structured_pruning"]
-    names = {task: _removed(some, task) for task in summary.tasks_of(some, all_of_report=False)}
-    if not any(names.values()):
+    if not has_removals(records):
         raise InputError("No record has a model with parts removed; run notebook 08_structured_pruning.")
-    task = max(names, key=lambda name: len(names[name]))
+    some = [record for record in records if record["notebook"] == NOTEBOOK]
+    task = max(summary.tasks_of(some, all_of_report=False), key=lambda name: len(_removed(some, name)))
     some = [record for record in some if record["task"] == task]
+    removed = _removed(some, task)
     timed, _ = summary.timed(some, notebooks=SYSTEMS)
     metric = METRICS.get(some[0]["metrics"][0], some[0]["metrics"][0])
     what = {
@@ -97,18 +99,20 @@ def removal_curves(records: Records) -> Figure:
     for axis, (label, value) in zip(axes, what.items(), strict=True):
         for kind, (shade, marker, _) in _KINDS.items():
             for recovered in (False, True):
-                arms = [arm for arm, of in names[task].items() if (of["kind"], of["recovered"]) == (kind, recovered)]
-                points = [(names[task][arm]["left"], found) for arm in arms if (found := value(arm)) is not None]
+                points = [
+                    (100 * of["left"], found)
+                    for arm, of in removed.items()
+                    if (of["kind"], of["recovered"]) == (kind, recovered) and (found := value(arm)) is not None
+                ]
                 if not points:
                     continue
                 # a line begins at the whole model
-                points += [(1.0, whole)] if (whole := value("teacher")) is not None else []
+                points += [(100.0, whole)] if (whole := value("teacher")) is not None else []
                 points.sort(key=lambda point: -point[0])
-                lefts, found = [100 * left for left, _ in points], [one for _, one in points]
-                look = {"color": shade, "marker": marker, "linestyle": "-" if recovered else ":"}
-                values = [one.value for one in found]
-                axis.plot(lefts, values, **look)
-                axis.errorbar(lefts, values, yerr=bars(found), fmt="none", ecolor=shade, alpha=0.35, capsize=0)
+                lefts, heights = [left for left, _ in points], [one.value for _, one in points]
+                axis.plot(lefts, heights, color=shade, marker=marker, linestyle="-" if recovered else ":")
+                spread = bars([one for _, one in points])
+                axis.errorbar(lefts, heights, yerr=spread, fmt="none", ecolor=shade, alpha=0.35, capsize=0)
         axis.set_title(label)
         axis.set_xlim(105, 0)
         axis.xaxis.set_major_locator(MaxNLocator(5))
@@ -116,27 +120,33 @@ def removal_curves(records: Records) -> Figure:
     for axis in axes[1:]:
         axis.set_ylim(bottom=0)
     if (floor := summary.floor(some, task)) is not None:
-        axes[0].axhline(floor, color=COLOURS["floor"], linestyle=":", linewidth=2)
-    for kind in (kind for kind in _KINDS if any(of["kind"] == kind for of in names[task].values())):
+        axes[0].axhline(floor, color=COLOURS["floor"], linestyle="--", linewidth=1)
+    for kind in (kind for kind in _KINDS if any(of["kind"] == kind for of in removed.values())):
         shade, marker, name = _KINDS[kind]
         legend.plot([], [], color=shade, marker=marker, linestyle="", label=name)
     legend.plot([], [], color="black", linestyle="-", label="recovered")
     legend.plot([], [], color="black", linestyle=":", label="as cut")
     legend.legend(loc="center left", borderaxespad=0, title="removed", alignment="left")
     told = []
-    for arm in names[task]:
-        score, size = (value(arm) for value in list(what.values())[:2])
-        told.append(f"{summary.title(some, arm)} {score.value:.2f} with {size.value:.1f} MB")
+    for arm in removed:
+        score, size = summary.score(some, task, arm), what["file (MB)"](arm)
+        told += [f"{summary.title(some, arm)} {score.value:.2f} with {size.value:.1f} MB"] if score else []
     return describe(
         figure,
         caption="Score, bytes and time against the share of the encoder's weights that are left. Bars: 95 % interval "
-        f"of the score; bytes and times are medians. {provenance(some)}",
+        f"of the score; dashed: the floor; bytes and times are medians. {provenance(some)}",
         alt=f"Line charts against what is left of the encoder: {joined(told)}.",
     )
 
 
+def has_removals(records: Records) -> bool:
+    """Tell whether any record has a model with parts removed."""
+    some = [record for record in records if record["notebook"] == NOTEBOOK]
+    return any(_removed(some, task) for task in summary.tasks_of(some, all_of_report=False))
+
+
 def _removed(records: Records, task: str) -> dict[str, Mapping[str, Any]]:
-    """Return what was removed, by arm."""
+    """Return what was removed of each model, by arm."""
     arms = summary.matching([record for record in records if record["task"] == task], ["structured_*"])
     found = {arm: summary.arms_of(records, arm, task=task)[0][1]["parameter"] for arm in arms}
     return {arm: of for arm, of in found.items() if of}

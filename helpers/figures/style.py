@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from helpers import records
+from helpers.report.summary import Summary
 
 __all__ = [
     "COLOURS",
@@ -99,14 +100,6 @@ STYLE: dict[str, object] = {
 }
 
 
-class Interval(Protocol):
-    """A value between two bounds, which may be nan."""
-
-    value: float
-    low: float
-    high: float
-
-
 def family(arm: str) -> str:
     """Return the method an arm belongs to: one method has one colour everywhere.
 
@@ -128,7 +121,7 @@ def colour(arm: str) -> str:
     return COLOURS.get(family(arm), "#8C8C8C")
 
 
-def bars(found: Sequence[Interval]) -> list[list[float]]:
+def bars(found: Sequence[Summary]) -> list[list[float]]:
     """Return the distances below and above that matplotlib draws; none where there is no interval."""
     below = [max(one.value - one.low, 0.0) if one.low == one.low else 0.0 for one in found]
     above = [max(one.high - one.value, 0.0) if one.high == one.high else 0.0 for one in found]

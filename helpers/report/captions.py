@@ -11,7 +11,7 @@ from helpers.report.provenance import generated, provenance, read_from, remade_b
 from helpers.report.summary import Records
 from helpers.report.systems import timed_tasks
 
-__all__ = ["figure1_alt", "figure1_caption", "footer"]
+__all__ = ["OTHERS", "figure1_alt", "figure1_caption", "footer"]
 
 _HOW_TO_READ = {
     "table1": "MB = 10^6 bytes of a file that loads back into the model with the same logits; the state dict "
@@ -37,16 +37,14 @@ _HOW_TO_READ = {
     "differences are to the first row. From scratch: from random weights, on the task's labels alone.",
     "low_rank": "The teacher with matrices cut to a low rank: its word embeddings, or its layers, each so far that "
     "about as many weights are saved as with ALBERT's embeddings. Recovered: after it learned the teacher's answers in "
-    "a short training (recovery_epochs). Differences are to the teacher. Factorized from the start: ALBERT with "
-    "nothing shared, which learned on text and on the task and has about as many weights.",
+    "a short training (recovery_epochs). Differences are to the teacher.",
     "structured": "The teacher after heads, feed-forward neurons or whole layers were removed, the least important "
     "first. Recovered: after it learned the teacher's answers in a short training (recovery_epochs). Zeros: "
     "the encoder's smallest weights set to zero instead, as many, which makes nothing smaller. "
     "Differences are to the teacher.",
     "systems": "All systems that were run with this profile. MB = 10^6 bytes of a file that loads back into the model "
     "with the same logits. Speed: how many times as fast as the fine-tuned teacher in the same run, in batches of 32 "
-    "at their true lengths, median over the tasks in which the most systems were timed; of what two notebooks timed, "
-    "the median. How each was made is in its notebook.",
+    "at their true lengths; of what two notebooks timed, the median. How each was made is in its notebook.",
     "augmentation": "The distilled student, and students that saw augmented rows, too.",
     "ladder": "Intermediate distillation, examples per second: the plain way (every row padded to 128 tokens, float32, "
     "the teacher asked in every epoch, an unfused optimizer), each speed-up alone, and all together, also with 128 "
@@ -56,6 +54,16 @@ _HOW_TO_READ = {
     "say little. Over several seeds: medians.",
     "retention": "(score - floor) / (teacher - floor); the floor is the majority or mean predictor. "
     "Above 100 %: a better score than the teacher's; below 0 %: a worse one than the floor's.",
+}
+
+# Arms that may be compared with another than their table's first row, and what is then said.
+OTHERS = {
+    "ablation_*": "A row that names another model is compared with that one.",
+    "albert_scratch": "ALBERT from scratch is compared with the plain BERT that was trained alike.",
+    "factorized": "Factorized from the start, ALBERT with nothing shared, is compared with the recovered embeddings of "
+    "low rank: as many weights, but trained on text and on the task.",
+    "structured_weights_*": "Zeros are compared with the smaller model that has as many weights.",
+    "structured_*_int8": "A model in eight bits is compared with the same in 32.",
 }
 
 
@@ -95,13 +103,13 @@ def footer(records: Records, table: str, command: str) -> str:
 def _others(records: Records, table: str) -> str:
     """Say which rows are compared with another than the table's first."""
     first, patterns = COMPARISONS[table]
-    pairs: dict[str, None] = {}
-    for arm in summary.matching(records, patterns):
-        for task in summary.tasks_of(records):
-            found = summary.difference(records, task, arm)
-            if found and found[0] != first:
-                pairs.setdefault(f"{summary.title(records, arm)} with {summary.title(records, found[0])}")
-    return f"Compared with another than the first row: {'; '.join(pairs)}." if pairs else ""
+    told = []
+    for pattern, sentence in OTHERS.items():
+        arms = {*summary.matching(records, patterns)}.intersection(summary.matching(records, [pattern]))
+        found = [summary.difference(records, task, arm) for arm in arms for task in summary.tasks_of(records)]
+        if any(one is not None and one[0] != first for one in found):
+            told.append(sentence)
+    return " ".join(told)
 
 
 def _floored(records: Records, table: str) -> str:

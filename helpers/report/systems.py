@@ -35,6 +35,7 @@ ARMS = (
     "structured_both_*_recovered",
     "structured_both_*_recovered_int8",
     "structured_layers_*_recovered",
+    "structured_layers_*_recovered_int8",
 )
 
 
@@ -111,11 +112,11 @@ def systems_table(records: Records) -> pd.DataFrame:
 
 
 def timed_tasks(records: Records) -> list[str]:
-    """Return the tasks whose times count: those in which every timed system was timed, since factors differ by length.
+    """Return the tasks whose times count: that in which the most systems were timed, and those with the same systems.
 
-    If no task has them all, those that have the most.
+    Factors differ with the lengths of a task's rows, so that all are of the same tasks.
     """
     tasks = summary.tasks_of(records, all_of_report=False)
-    timed = {task: sum(one.factor is not None for one in of_task(records, task).values()) for task in tasks}
-    most = max(timed.values(), default=0)
-    return [task for task in tasks if timed[task] == most and most]
+    timed = {task: {arm for arm, one in of_task(records, task).items() if one.factor} for task in tasks}
+    most = max(timed.values(), key=len, default=set())
+    return [task for task in tasks if most and timed[task] == most]

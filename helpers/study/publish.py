@@ -1,4 +1,4 @@
-"""Make everything that is generated: tables, Figure 1, headline numbers, the README's blocks, badges, Colab cells."""
+"""Make everything that is generated: tables, figures, headline numbers, the README's blocks, badges, Colab cells."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 
 from helpers import figures, records, report
 from helpers.environment import InputError
-from helpers.report import summary
 
 __all__ = ["address", "colab_source", "notebooks_block", "publish", "with_address"]
 
@@ -34,10 +33,8 @@ def publish(root: Path, *, check: bool = False) -> list[str]:
     for profile, some in report.profiles(results).items():
         wanted |= {results / profile / name: text for name, text in report.render_tables(some).items()}
         folder = root / "figures" / profile
-        if any(summary.sweep(some, task) for task in summary.tasks_of(some)):
-            stale += _update_figure(figures.figure1(some), folder, "figure1", check=check)
-        if report.has_systems(some):
-            stale += _update_figure(figures.systems(some), folder, "systems", check=check)
+        for name, figure in figures.published(some).items():
+            stale += _update_figure(figure, folder, name, check=check)
     for path, text in wanted.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(str(path.relative_to(root)))

@@ -1,0 +1,26 @@
+"""Which figures some records allow: those that are kept in `figures/<profile>/`, by file name."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from helpers.figures.results import figure1
+from helpers.figures.structure import has_removals, removal_curves
+from helpers.figures.systems import systems
+from helpers.report import summary
+from helpers.report.summary import Records
+from helpers.report.systems import has_systems
+
+__all__ = ["published"]
+
+
+def published(records: Records) -> dict[str, Figure]:
+    """Draw Figure 1, the picture of all systems and that of what was removed, where records have what they show."""
+    found = {}
+    if any(summary.sweep(records, task) for task in summary.tasks_of(records)):
+        found["figure1"] = figure1(records)
+    if has_systems(records):
+        found["systems"] = systems(records)
+    if has_removals(records):
+        found["removal"] = removal_curves(records)
+    return found
