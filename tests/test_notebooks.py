@@ -76,7 +76,7 @@ def test_it_is_a_valid_notebook(path: Path) -> None:
 def test_its_size(path: Path) -> None:
     cells = read(path).cells
     assert 20 <= len(cells) <= 45
-    assert path.stat().st_size < 400_000
+    assert path.stat().st_size < 300_000
     for cell in code_of(path):
         lines = cell.source.splitlines()
         assert 0 < len(lines) <= 30, f"{cell.id} has {len(lines)} lines"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import shutil
@@ -14,10 +16,12 @@ import fake_records
 import nbformat
 import pytest
 import throwaway
+from PIL import Image
 
 from helpers import artifacts, profiles, records
 from helpers.artifacts import Store
-from helpers.study import commands, grid, planning
+from helpers.environment import RunError
+from helpers.study import commands, grid, jobs, planning
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -312,3 +316,20 @@ def test_a_kernel_that_never_began_is_started_once_more(house: Path, monkeypatch
     monkeypatch.setattr(grid.execute.__globals__["subprocess"], "run", lambda *_, **__: calls.append(1) or lost)
     assert "Kernel died before replying" in grid.execute(job)
     assert len(calls) == 4, "not forever"
+
+
+def test_outputs_are_stored_with_light_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import io; from PIL import Image; from IPython.display import display; stream = io.BytesIO()"
+    code += "\nImage.linear_gradient('L').convert('RGBA').save(stream, 'png')"
+    code += "\ndisplay({'image/png': stream.getvalue()}, raw=True); print(task)"
+    path = throwaway.write(tmp_path, "01_shows", code)
+    monkeypatch.setenv("STUDY_PROGRESS", "0")  # as it was, afterwards
+    jobs.refresh(path)
+    shown = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
+    assert shown[-1]["text"] == "sst2\n"
+    picture = Image.open(io.BytesIO(base64.b64decode(shown[0]["data"]["image/png"])))
+    assert (picture.mode, picture.size) == ("P", (256, 256))
+    assert picture.convert("L").getpixel((0, 200)) == pytest.approx(200, abs=2), "the same picture"
+    throwaway.write(tmp_path, "02_breaks", "raise ValueError('broken here')")
+    with pytest.raises(RunError, match="02_breaks.ipynb stopped with ValueError: broken here"):
+        jobs.refresh(tmp_path / "02_breaks.ipynb")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
 import os
 import subprocess
@@ -16,6 +18,8 @@ from typing import Any
 import nbformat
 import papermill
 import yaml
+from nbformat import NotebookNode
+from PIL import Image
 
 from helpers import latency
 from helpers.artifacts import default_folder
@@ -169,5 +173,16 @@ def refresh(notebook: Path) -> None:
     stored = nbformat.read(notebook, as_version=4)
     for cell, ran in zip(stored.cells, book.cells, strict=True):
         if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
+            cell.outputs, cell.execution_count = [_light(output) for output in ran.outputs], ran.execution_count
     write_text(notebook, nbformat.writes(stored) + "\n")
+
+
+def _light(output: NotebookNode) -> NotebookNode:
+    """Give a picture in an output 256 colours: for a drawing a third of the bytes, and the same to the eye."""
+    picture = output.get("data", {}).get("image/png")
+    if picture:
+        stream = io.BytesIO()
+        drawn = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
+        drawn.quantize(256, dither=Image.Dither.NONE).save(stream, "png", optimize=True)
+        output["data"]["image/png"] = base64.b64encode(stream.getvalue()).decode("ascii")
+    return output
