@@ -12,7 +12,7 @@ from typing import Any
 
 from helpers import records
 from helpers.environment import InputError
-from helpers.labels import task_label
+from helpers.labels import TASKS, task_label
 from helpers.report import captions, provenance, summary
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table, ladders
 from helpers.report.numbers import headline, profiles
@@ -137,6 +137,13 @@ def _sentences(numbers: Mapping[str, Mapping[str, Any]], tasks: list[str], *, ge
     scores = [_task_sentence(task, value) for task in tasks if {f"minilm_{a}_{task}" for a in _BOTH} <= value.keys()]
     if scores:
         said.append(f"On real GLUE, profile `minilm`, the distilled student scores {'; '.join(scores)}.")
+    others = [text for task in TASKS if (text := _others_sentence(task, value))]
+    if others:
+        text = f"The overview's other systems on real GLUE, profile `minilm_systems`: {'; '.join(others)}."
+        if "latency_factor_structured_half" in value:
+            times = value["latency_factor_structured_half"]
+            text += f" Without that half the teacher is {times:.2f} times as fast on a batch of 32."
+        said.append(text)
     if generated:
         said.append("The scores below are about small generated tasks, not about GLUE.")
     return " ".join(said)
@@ -157,3 +164,21 @@ def _task_sentence(task: str, value: Mapping[str, float]) -> str:
         beside.append(f"in int8 {int8:.3f}")
     lost = f", no better than its floor of {floor:.3f}" if floor is not None and student <= floor else ""
     return f"{task_label(task)} {student:.3f}{lost} ({', '.join(beside)})"
+
+
+_OTHERS = {
+    "systems_teacher": "teacher",
+    "systems_student": "TinyBERT's student",
+    "distilbert": "DistilBERT",
+    "distilbert_two_stage": "the same fine-tuned beside the teacher",
+    "albert_shared": "ALBERT",
+    "structured_half": "the teacher without half of its heads and neurons",
+}
+
+
+def _others_sentence(task: str, value: Mapping[str, float]) -> str:
+    """Name the scores of the overview's other systems on a task; nothing where there are none."""
+    found = {said: value[f"minilm_{name}_{task}"] for name, said in _OTHERS.items() if f"minilm_{name}_{task}" in value}
+    if not found.keys() - {_OTHERS["systems_teacher"], _OTHERS["systems_student"]}:
+        return ""
+    return f"{task_label(task)} {', '.join(f'{said} {score:.3f}' for said, score in found.items())}"
