@@ -34,7 +34,7 @@ _HOW_TO_READ = {
     "distilbert": "DistilBERT after distillation on text and fine-tuning, and one change each; differences are to the "
     "first row.",
     "albert": "ALBERT and others of its kind: what layers share, or how wide the embeddings are, one change each; "
-    "differences are to the first row. From scratch: from random weights, on the task's labels alone.",
+    "differences are to the first row.",
     "low_rank": "The teacher with matrices cut to a low rank: its word embeddings, or its layers, each so far that "
     "about as many weights are saved as with ALBERT's embeddings. Recovered: after it learned the teacher's answers in "
     "a short training (recovery_epochs). Differences are to the teacher.",
@@ -79,6 +79,8 @@ def footer(records: Records, table: str, command: str) -> str:
         arms = summary.matching(records, COMPARISONS[table][1])
         records = [record for record in records if any(arm["arm"] in arms for arm in record["arms"])]
         reading += [_steps(records)] if table == "augmentation" else []
+        if any(arm.startswith("albert_scratch") for arm in arms):
+            reading.append("From scratch: from random weights, on the task's labels alone.")
         reading += [_others(records, table), _noise(records, table), _floored(records, table)]
         of_student = COMPARISONS[table][0] == "student"
         reading += [_starts(records) if of_student else "", _used(records), _once(records)]

@@ -71,7 +71,6 @@ def read_from(records: Records) -> str:
 
 # Tables of a notebook for which a study by itself may leave tasks out.
 _ALONE = {"augmentation": "02", "distilbert": "06", "albert": "07", "low_rank": "07", "structured": "08"}
-_ALONE |= {"systems": "01,02,03,04,06,07,08"}
 
 
 def remade_by(command: str, records: Records, table: str) -> str:
@@ -79,7 +78,9 @@ def remade_by(command: str, records: Records, table: str) -> str:
     if "=" in command.rpartition("PROFILE=")[2]:
         return command
     command += _folders(records)
-    more = f" NOTEBOOKS={_ALONE[table]}" if table in _ALONE else ""
+    used = ",".join(sorted({record["notebook"][:2] for record in records}))
+    some = used if table == "systems" else _ALONE.get(table)
+    more = f" NOTEBOOKS={some}" if some else ""
     groups = _by_seeds(records).items()
     return "` and `".join(f"{command} TASKS={','.join(t)} SEEDS={','.join(map(str, s))}{more}" for s, t in groups)
 
