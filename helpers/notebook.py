@@ -31,6 +31,7 @@ def header(recipe: profiles.Recipe) -> None:
     environment.set_threads(recipe.threads)
     environment.set_seed(recipe.seed)
     environment.quiet()
+    pd.set_option("display.max_colwidth", None)  # names of models that differ at their end
     # What is imported stays to the end. Each training collects garbage twice, and need not look at all of it again.
     gc.collect()
     gc.freeze()
