@@ -15,8 +15,8 @@ from helpers.labels import ARMS, DISTILBERT, SYSTEMS
 from helpers.profiles import DISTILBERT as CHANGES
 from helpers.profiles import ROOT
 from helpers.report import summary
-from helpers.report.captions import OTHERS
 from helpers.report.comparisons import COMPARISONS
+from helpers.report.footers import OTHERS
 from helpers.report.systems import of_task, timed_tasks
 
 

@@ -15,6 +15,7 @@ from helpers.environment import InputError
 from helpers.labels import TASKS, task_label
 from helpers.report import captions, provenance, summary
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table, ladders
+from helpers.report.footers import footer
 from helpers.report.numbers import headline, profiles
 from helpers.report.summary import Records
 from helpers.report.systems import has_systems, systems_table
@@ -114,7 +115,7 @@ def replace_block(path: Path, block: str, *, check: bool = False) -> bool:
 def _with_footer(some: Records, table: str, command: str | None, **options: bool) -> str:
     make, baseline = _TABLES[table]
     command = command or f"make study PROFILE={some[0]['profile']}"
-    return f"{markdown(make(some, **options), baseline=baseline)}\n\n{captions.footer(some, table, command)}\n"
+    return f"{markdown(make(some, **options), baseline=baseline)}\n\n{footer(some, table, command)}\n"
 
 
 def _sentences(numbers: Mapping[str, Mapping[str, Any]], tasks: list[str], *, generated: bool) -> str:
