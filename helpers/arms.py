@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
+from transformers import BertTokenizer
 
 from helpers import latency, models, scores, storage, tasks
 from helpers.artifacts import Node
@@ -26,10 +27,8 @@ __all__ = [
 ]
 
 
-def _bare(
-    name: str, model: nn.Module, chain: str, *, title: str | None = None, compressed: bool = False
-) -> dict[str, Any]:
-    """An arm with what can be told from the weights alone."""
+def _bare(name: str, model: nn.Module, chain: str, *, title: str | None = None, **how: Any) -> dict[str, Any]:
+    """An arm with what can be told from the weights alone; `how` it is stored goes to `storage.size`."""
     return {
         "arm": name,
         "title": title or ARMS[name],
@@ -42,7 +41,7 @@ def _bare(
         "retention": None,
         "predictions": None,
         **storage.count(model),
-        "bytes": storage.size(model, compressed=compressed),
+        "bytes": storage.size(model, **{"compressed": False, **how}),
         "sparsity": None,
         "latency": None,
     }
@@ -70,17 +69,21 @@ def measure(
     parameter: Mapping[str, Any] | None = None,
     heldout: bool = False,
     compressed: bool = False,
+    tokenizer: BertTokenizer | None = None,
+    layouts: Sequence[str] = ("dense",),
 ) -> dict[str, Any]:
     """Measure one arm on the validation split: metrics with intervals, the paired difference to `versus`, bytes, zeros.
 
     `described` is the chain in words, `versus` = (arm, node, steps) names the model to compare with on the same rows.
-    `heldout` adds the score on the held-out rows, `compressed` the bytes after gzip.
+    `heldout` adds the score on the held-out rows, `compressed` the bytes after gzip. `tokenizer` and `layouts` say what
+    the file has (`storage.save`).
     """
     task, labels = chain.recipe.task, chain.data.labels("validation")
     metric = scores.main_metric(task)
     predicted = scores.predictions(task, chain.logits(model, *steps))
     loaded = chain.load(model, *steps)
-    arm = _bare(name, loaded, described, title=title, compressed=compressed)
+    how = {"compressed": compressed, "tokenizer": tokenizer, "layouts": layouts}
+    arm = _bare(name, loaded, described, title=title, **how)
     arm["scores"] = {
         each: scores.interval(task, predicted, labels, metric=each)._asdict() for each in scores.TASK_METRICS[task]
     }

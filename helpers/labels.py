@@ -4,6 +4,7 @@ __all__ = [
     "ABLATIONS",
     "ARMS",
     "DISTILBERT",
+    "FILES",
     "METRICS",
     "REPORT_AMOUNTS",
     "REPORT_METRICS",
@@ -19,6 +20,7 @@ __all__ = [
 STUDY = ("01_distillation", "02_augmentation", "03_pruning_sweep", "04_dynamic_quantization")
 # The overview's other systems. They time what they show beside the teacher, each in its own run.
 SYSTEMS = ("06_distilbert", "07_albert", "08_structured_pruning")
+FILES = ("09_storage",)  # one student in smaller and smaller files
 
 TASKS = {
     "cola": "CoLA",
@@ -118,6 +120,21 @@ ARMS |= {
     "low_rank_linear": "teacher, layers of low rank",
     "low_rank_linear_recovered": "teacher, layers of low rank, recovered",
     "factorized": "ALBERT, factorized from the start",
+}
+ARMS |= {  # the ladder of files: each is the student
+    "stored_float32": "student in float32",
+    "stored_bf16": "student in bf16",
+    "stored_int8_linear": "student, linear layers in int8",
+    "stored_int8": "student in int8",
+    "stored_float8": "student in float8",
+    "stored_int4": "student in int4",
+    "stored_int4_entropy": "student in int4, entropy coded",
+    "stored_pruned": "pruned student in int4, entropy coded",
+    "stored_vocabulary": "int4, entropy coded, rare pieces gone",
+    "stored_task_words": "int4, entropy coded, only the task's pieces",
+    "stored_longer": "int4, rare pieces gone, trained longer",
+    "stored_aware": "int4, rare pieces gone, quantization-aware",
+    "stored_pruned_aware": "int4, rare pieces gone, pruned, quantization-aware",
 }
 
 

@@ -51,7 +51,7 @@ def run(copy: Path, *command: str) -> subprocess.CompletedProcess:
 
 
 def test_there_are_notebooks() -> None:
-    assert [name[:2] for name in NOTEBOOKS] == [f"0{number}" for number in range(1, 9)]
+    assert [name[:2] for name in NOTEBOOKS] == [f"0{number}" for number in range(1, 10)]
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -70,13 +70,13 @@ def test_the_study_command_runs_them_all(copy: Path) -> None:
     assert "Table 1" in first.stdout
     assert "Table 2" in first.stdout
     records = sorted((copy / "results/mini/records").glob("*.json"))
-    assert [path.name[:2] for path in records] == ["01", "02", "03", "04", "06", "07", "08"]
+    assert [path.name[:2] for path in records] == ["01", "02", "03", "04", "06", "07", "08", "09"]
     made = {path.name for path in (copy / "results/mini").glob("*.md")}
     assert {"starts.md", "teachers.md", "ablations.md", "augmentation.md"} <= made
-    assert {"distilbert.md", "albert.md", "low_rank.md", "structured.md", "systems.md"} <= made
+    assert {"distilbert.md", "albert.md", "low_rank.md", "structured.md", "systems.md", "storage.md"} <= made
     assert (copy / "results/mini/table1.md").exists()
     assert (copy / "figures/mini/figure1.svg").exists()
-    assert all((copy / f"figures/mini/{name}.svg").exists() for name in ("systems", "removal"))
+    assert all((copy / f"figures/mini/{name}.svg").exists() for name in ("systems", "removal", "storage"))
     executed = copy / "artifacts/runs/mini"
     for path in executed.glob("*.ipynb"):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -84,7 +84,7 @@ def test_the_study_command_runs_them_all(copy: Path) -> None:
         assert not noise, (path.name, noise)
     again = run(copy, "helpers.study", "run", "--tasks", "sst2", "--workers", "1")
     assert again.returncode == 0
-    assert again.stdout.count("done before") == 7
+    assert again.stdout.count("done before") == 8
     other = run(copy, "helpers.study", "run", "--tasks", "sst2", "--notebooks", "03", "-p", "pruning_amounts", "[1.5]")
     assert other.returncode == 2
     assert other.stderr.count("\n") == 1

@@ -55,6 +55,7 @@ def test_the_set_is_the_designed_one() -> None:
         "06_distilbert",
         "07_albert",
         "08_structured_pruning",
+        "09_storage",
     ]
 
 

@@ -83,8 +83,10 @@ ALL = {
     "remove",
     "zero",
     "factorize",
+    "count_in_text",
+    "cut_vocabulary",
 } | DISTILLED
-DRAWN = {"augment", "make_vectors"}  # make no tensors
+DRAWN = {"augment", "make_vectors", "count_in_text"}  # make no tensors
 BESIDE = {"distil_masked_words", "fine_tune_beside"}
 TRAINED = {"pretrain", "continue_pretraining", "fine_tune", "recover"} | DISTILLED | BESIDE
 
@@ -96,7 +98,7 @@ def unchanged() -> dict[str, dict]:
 
 def test_the_source_shows_every_step() -> None:
     from helpers.artifacts import STEPS
-    from helpers.compress import augmentation, chain, distilbert, factorization, structured  # noqa: F401 - declare the steps, theirs and those below
+    from helpers.compress import augmentation, distilbert, factorization, small_files, structured  # noqa: F401 - declare their steps and those below
 
     declared = {name: step.version for name, step in STEPS.items() if step.__module__.startswith("helpers.")}
     assert {name: step.version for name, step in step_code.steps(ROOT).items()} == declared

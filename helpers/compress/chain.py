@@ -124,10 +124,20 @@ class Chain(Answers):
     def student(self) -> Node:
         """The distilled student: intermediate, then prediction, or the labels in place of the teacher's answers."""
         recipe = self.recipe
-        if "prediction" not in recipe.loss_parts or recipe.augmented == "gold":
+        if not self.learns_answers:
             rate, epochs = recipe.prediction_learning_rate, recipe.prediction_epochs
             more = self._more_rows(epochs, after=recipe.intermediate_epochs)
             return self._fine_tuned(self.intermediate, self.data, epochs, rate, head=True, **more)
+        return self._answering(self.intermediate, epochs=recipe.prediction_epochs)
+
+    @property
+    def learns_answers(self) -> bool:
+        """Whether the student's last stage is the teacher's answers, not the labels."""
+        return "prediction" in self.recipe.loss_parts and self.recipe.augmented != "gold"
+
+    def _answering(self, start: Node, *, epochs: int, **more: Any) -> Node:
+        """A student after it has learned the teacher's answers on the task."""
+        recipe = self.recipe
         options = LossOptions(
             temperature_squared=recipe.temperature_squared,
             mean_over_classes=recipe.mean_over_classes,
@@ -137,8 +147,8 @@ class Chain(Answers):
         method: dict[str, Any] = {"temperature": recipe.temperature}
         if recipe.teacher_outputs != "off" and not options.needs_live_teacher and recipe.augmented == "off":
             method |= {"teacher_outputs": "logits"}
-        training = self.training(epochs=recipe.prediction_epochs, learning_rate=recipe.prediction_learning_rate)
-        return self._distilled(self.intermediate, "prediction", training, options, **method)
+        training = self.training(epochs=epochs, learning_rate=recipe.prediction_learning_rate)
+        return self._distilled(start, "prediction", training, options, **method, **more)
 
     def _distilled(self, student: Node, stage: str, training: Training, options: LossOptions, **method: Any) -> Node:
         # only what a stage uses: another temperature must not cost another intermediate stage

@@ -13,8 +13,10 @@ from helpers.artifacts import Bound, step
 from helpers.artifacts.store import CHECKPOINTS
 from helpers.compress import pruning
 from helpers.compress.losses import IntermediateLoss, LossOptions, PredictionLoss
+from helpers.compress.quantization import Rounded
 from helpers.compress.teacher_outputs import TeacherOutputs, with_outputs
 from helpers.environment import InputError, set_seed
+from helpers.storage import Coding
 from helpers.training import Training, fit, logits_of, sum_of_parts, write_curve
 from helpers.training.pretraining import fit_on_text
 
@@ -109,7 +111,8 @@ def distil(
     max_steps: int | None = None,
     first_epoch: int = 0,
     drop_incomplete: bool = False,
-    hold_zeros: bool = False,
+    hold_zeros: bool | str = False,
+    rounding: Coding | None = None,
 ) -> None:
     """Train a student on a teacher's `intermediate` states, or on its `prediction`. The labels are not used.
 
@@ -117,7 +120,8 @@ def distil(
     `all` also the states, `bound_gb` gigabytes of them at the most. `variants` (of `augmentation.augment`) join the
     rows; `max_steps` ends the training earlier or later than its epochs do, `first_epoch` numbers the first of them,
     `drop_incomplete` leaves out batches that are not full (see `fit`), `hold_zeros` keeps zeros of the encoder's
-    matrices at zero. Raises `InputError` if the two models do not
+    matrices at zero, or, as "pool", those of the report's pool. With `rounding` (of a prediction) the student answers
+    with its weights rounded; those that are stored are not rounded yet. Raises `InputError` if the two models do not
     share one vocabulary, or if `options` ask for a teacher whose outputs cannot be stored, `RunError` if they take too
     much room.
     """
@@ -142,6 +146,8 @@ def distil(
             collator = with_outputs(outputs.batch)
     else:
         loss = PredictionLoss(pupil, master, temperature=temperature, options=options)
+        if rounding is not None:
+            loss.student = Rounded(loss.student, rounding)
         if teacher_outputs != "off":
             logits = torch.from_numpy(logits_of(master, rows))
             collator = with_outputs(lambda ids, _: {"teacher_logits": logits[ids]})
@@ -149,7 +155,7 @@ def distil(
     settings = {"training": training, "folder": folder, "collator": collator, "max_steps": max_steps}
     settings |= {"first_epoch": first_epoch, "drop_incomplete": drop_incomplete}
     if hold_zeros:
-        held = pruning.masks(pupil, of="encoder")
+        held = pruning.masks(pupil, of="encoder" if hold_zeros is True else hold_zeros)
         settings |= {"after_step": lambda _: pruning.hold(pupil, held)}
     write_curve(folder, fit(loss, numbered, loss=sum_of_parts, **settings))
     models.save(pupil, words, folder)

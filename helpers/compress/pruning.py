@@ -88,9 +88,9 @@ def hold(model: nn.Module, held: Mapping[str, torch.Tensor]) -> None:
 
 
 @step(version=1)
-def zero(folder: Path, *, model: Path, amount: float) -> None:
-    """Write a model whose encoder has its `amount` (0 to 1) smallest weights set to zero."""
-    models.save(prune(models.load(model), amount, of="encoder"), models.tokenizer(model), folder)
+def zero(folder: Path, *, model: Path, amount: float, of: str = "encoder") -> None:
+    """Write a model whose encoder, or as in `prune` whose pool, has its `amount` (0 to 1) smallest weights zeroed."""
+    models.save(prune(models.load(model), amount, of=of), models.tokenizer(model), folder)
 
 
 @step(version=1)

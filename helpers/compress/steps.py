@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from helpers import hub, models, tasks
+from helpers import hub, models, storage, tasks
 from helpers.artifacts import step
 from helpers.compress import pruning, quantization
 from helpers.environment import InputError
@@ -18,23 +18,31 @@ from helpers.training import logits_of
 __all__ = ["Step", "apply", "bring", "predict"]
 
 # A step that takes seconds is applied whenever a model is used; the others are stored as artifacts.
-Step = tuple[str, float] | tuple[str]
+Step = tuple[str | float, ...]
 
 
 def apply(model: nn.Module, steps: Sequence[Step]) -> nn.Module:
-    """Apply quick steps in order to a copy of a model: `("prune", amount)`, `("int8",)`.
+    """Apply quick steps in order to a copy of a model.
 
-    Raises `InputError` for an unknown step, or one that cannot follow what came before.
+    They are `("prune", amount)`, `("int8",)`: the report's, `("round", kind, group)`: all weights, and
+    `("round_embeddings", kind)`. Raises `InputError` for an unknown step, or one that cannot follow what came before.
     """
     for name, *values in steps:
         if quantization.quantized_layers(model):
             raise InputError(f"Step {name!r} cannot follow int8: the weights are no longer floats; put it before.")
+        coded = storage.codes_of(model)
+        if name == "prune" and coded:
+            raise InputError("Weights cannot be pruned once they are rounded: put prune before.")
+        if name == "int8" and any("embeddings" not in weight for weight in coded):
+            raise InputError("Layers that are rounded cannot be put in int8: round the embeddings alone before.")
         if name == "prune":
             model = pruning.prune(model, *values)
         elif name == "int8":
             model = quantization.quantize(model)
+        elif name in ("round", "round_embeddings"):
+            model = quantization.rounded(model, *values, of="all" if name == "round" else "embeddings")
         else:
-            raise InputError(f"There is no step {name!r}; quick steps are prune and int8.")
+            raise InputError(f"There is no step {name!r}; quick steps are prune, int8, round and round_embeddings.")
     return model
 
 

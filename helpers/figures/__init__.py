@@ -4,6 +4,7 @@ from helpers.figures.comparisons import differences
 from helpers.figures.models import bytes_bar, loss_curves, sparsity_heatmap
 from helpers.figures.published import published
 from helpers.figures.results import figure1, size_score_latency
+from helpers.figures.storage import storage_ladder
 from helpers.figures.structure import head_importance, layer_influence, removal_curves
 from helpers.figures.style import COLOURS, alt_text, caption, save
 from helpers.figures.systems import systems
@@ -23,5 +24,6 @@ __all__ = [
     "save",
     "size_score_latency",
     "sparsity_heatmap",
+    "storage_ladder",
     "systems",
 ]

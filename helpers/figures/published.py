@@ -5,9 +5,11 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from helpers.figures.results import figure1
+from helpers.figures.storage import storage_ladder
 from helpers.figures.structure import has_removals, removal_curves
 from helpers.figures.systems import systems
 from helpers.report import summary
+from helpers.report.storage import has_files
 from helpers.report.summary import Records
 from helpers.report.systems import has_systems
 
@@ -15,7 +17,7 @@ __all__ = ["published"]
 
 
 def published(records: Records) -> dict[str, Figure]:
-    """Draw Figure 1, the picture of all systems and that of what was removed, where records have what they show."""
+    """Draw Figure 1, all systems, what was removed and the ladder of files, where records have what they show."""
     found = {}
     if any(summary.sweep(records, task) for task in summary.tasks_of(records)):
         found["figure1"] = figure1(records)
@@ -23,4 +25,6 @@ def published(records: Records) -> dict[str, Figure]:
         found["systems"] = systems(records)
     if has_removals(records):
         found["removal"] = removal_curves(records)
+    if has_files(records):
+        found["storage"] = storage_ladder(records)
     return found

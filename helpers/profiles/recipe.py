@@ -120,6 +120,12 @@ class Recipe:
     # structured pruning of the teacher: shares of heads, of neurons and of both, and numbers of layers, that go
     structured_shares: list[float] = field(default_factory=list)
     structured_layers: list[int] = field(default_factory=list)
+    # files: how many weights share a scale in four bits, the share of weights pruned before, how often the text has a
+    # piece of the vocabulary that is kept (the task's are), and the epochs of training that expects rounding (0: none)
+    storage_group: int = 64
+    storage_amount: float = 0.3
+    storage_min_count: int = 20
+    storage_epochs: int = 1
     # the same for every arm
     batch_size: int = 32
     max_length: int = 128

@@ -2,6 +2,7 @@
 
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table
 from helpers.report.numbers import headline, profiles, render_headline, write_headline
+from helpers.report.storage import storage_table
 from helpers.report.systems import has_systems, systems_table
 from helpers.report.tables import difference_table, latency_table, markdown, retention_table, table1, table2
 from helpers.report.writing import readme_block, render_tables, replace_block, update_readme, write_tables
@@ -21,6 +22,7 @@ __all__ = [
     "render_tables",
     "replace_block",
     "retention_table",
+    "storage_table",
     "systems_table",
     "table1",
     "table2",

@@ -10,7 +10,7 @@ from typing import Any
 from helpers import records
 from helpers.environment import InputError
 from helpers.labels import SYSTEMS
-from helpers.report import summary
+from helpers.report import storage, summary
 from helpers.report.comparisons import FACTORS, ladders
 from helpers.report.summary import Records
 
@@ -88,6 +88,7 @@ def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
                 scored = [(r, score.value) for r, one in summary.arms_of(some, arm, task=task) if one["scores"]]
                 _put(numbers, f"minilm_{arm}_{task}", metric, 4, scored, root)
     _systems(numbers, found.get("minilm_systems", []), root)
+    _files(numbers, found.get("minilm_systems", []), root)
     return numbers
 
 
@@ -113,6 +114,21 @@ def _systems(numbers: dict[str, dict[str, Any]], some: Records, root: str) -> No
     timed, _ = summary.timed(some, notebooks=SYSTEMS)
     ratios = [(record, _ratio(one)) for record, one in summary.arms_of(timed, _SYSTEMS["structured_half"])]
     _put(numbers, "latency_factor_structured_half", "x", 2, ratios, root)
+
+
+def _files(numbers: dict[str, dict[str, Any]], some: Records, root: str) -> None:
+    """Add bytes and mean loss in points of the student in int8, and of the smallest file within one point.
+
+    Which file that is, is decided on held-out rows; if it loses more on the validation split, there is no such number.
+    """
+    for name, arm in (("int8_all", "stored_int8"), ("packed", storage.chosen(some, points=1.0))):
+        loss = storage.mean_loss(some, arm) if arm else None
+        if loss is None or (name == "packed" and loss.value < -1):
+            continue
+        measured = summary.arms_of(some, arm)
+        size = "packed_mb_within_1_point" if name == "packed" else f"{name}_mb"
+        _put(numbers, size, "MB", 2, [(record, one["bytes"]["file"] / 1e6) for record, one in measured], root)
+        _put(numbers, f"{name}_loss_points", "points", 2, [(record, -loss.value) for record, _ in measured], root)
 
 
 def write_headline(results_folder: str | Path) -> Path:

@@ -17,6 +17,7 @@ from helpers.report import captions, provenance, summary
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table, ladders
 from helpers.report.footers import footer
 from helpers.report.numbers import headline, profiles
+from helpers.report.storage import FIRST, has_files, storage_table
 from helpers.report.summary import Records
 from helpers.report.systems import has_systems, systems_table
 from helpers.report.tables import difference_table, latency_table, markdown, retention_table, table1, table2
@@ -33,6 +34,7 @@ _TABLES = {  # file name: (function, the row that the others are compared with)
     **{name: (functools.partial(comparison_table, name=name), row) for name, (row, _) in COMPARISONS.items()},
     "ladder": (ladder_table, "plain"),
     "systems": (systems_table, "teacher"),
+    "storage": (storage_table, FIRST),
 }
 
 
@@ -44,6 +46,7 @@ _OPTIONAL = {  # tables of what only some runs measure, and whether records hold
     **{name: functools.partial(_has_any, name) for name in COMPARISONS},
     "ladder": ladders,
     "systems": has_systems,
+    "storage": has_files,
     **dict.fromkeys(("table2", "latency"), lambda some: summary.timed(some)[0]),
 }
 

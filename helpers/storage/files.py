@@ -1,55 +1,45 @@
-"""What a model weighs: one file that loads back with the same logits, and the bytes in it, part by part.
+"""One file for a model, written whole and read back with the same logits (the format: `storage.header`)."""
 
-A file is safetensors, without any pickle. Its metadata hold one entry, `header`: JSON with `format`,
-`version`, `kind` ("float32" or "int8_linear"), `config` (of the Hugging Face model), `attention` (its
-implementation, so that the logits stay the same to the last bit) and `checksum`.
-"""
+from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
-import zlib
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 
 from helpers import models
 from helpers.environment import InputError, RunError
 from helpers.storage import packing
+from helpers.storage.header import ATTENTIONS, FORMAT, MOST_LAYERS, PIECES, VERSION, checksum, read
 from helpers.storage.packing import SCALE, ZERO_POINT
+from helpers.storage.words import pack_tokenizer, unpack_tokenizer
 
-__all__ = [
-    "FORMAT",
-    "VERSION",
-    "breakdown",
-    "count",
-    "load",
-    "save",
-    "size",
-    "state_dict_bytes",
-]
-
-FORMAT = "bert-study"
-VERSION = 1
-_KINDS = ("float32", "int8_linear")
-_ATTENTIONS = ("sdpa", "eager")
+__all__ = ["load", "load_tokenizer", "save", "serialize"]
 
 
-def save(model: nn.Module, path: str | Path) -> int:
+def save(
+    model: nn.Module,
+    path: str | Path,
+    *,
+    tokenizer: BertTokenizer | None = None,
+    layouts: Sequence[str] = ("dense",),
+) -> int:
     """Write `model` to one file that `load` reads back with exactly the same logits; return the file's bytes.
 
     The file is complete or absent: it is written beside its place, synced and renamed. The same model always
-    gives the same bytes. Takes a BertForSequenceClassification, float32 or out of `quantize_dynamic` on
-    nn.Linear. Raises InputError for a model that could not be read back, RunError where the disk refuses.
+    gives the same bytes. Takes a BertForSequenceClassification, with weights in float32, out of `quantize_dynamic` on
+    nn.Linear, or in fewer bits (`storage.code`), for each of which the smallest of `layouts` is taken. With a
+    `tokenizer` the file classifies text by itself. Raises InputError for a model that could not be read back,
+    RunError where the disk refuses.
     """
-    data, path = _serialize(model), Path(path)
+    data, path = serialize(model, tokenizer=tokenizer, layouts=layouts), Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,74 +59,69 @@ def save(model: nn.Module, path: str | Path) -> int:
 def load(path: str | Path) -> nn.Module:
     """Read a model that `save` wrote: on the CPU, in eval mode; the random state is left as it was.
 
-    Raises InputError when there is no such file, RunError when it is not one of this study's, of another
-    version, or damaged (truncated, or any byte changed).
+    Weights in fewer bits become float32 with the values that were stored. Raises InputError when there is no such
+    file, RunError when it is not one of this study's, of another version, or damaged (truncated, or any byte changed).
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"There is no model file {path}: check the path, or build the model first.")
-    header, tensors = _read(path)
+    header, tensors = read(Path(path))
+    tensors.pop(PIECES, None)
     try:
         config = BertConfig(**{**_public(header["config"]), "attn_implementation": header["attention"]})
+        with torch.device("meta"):  # shapes first: memory is taken only for what the file really holds
+            shapes = _shapes(models.build(BertForSequenceClassification, config))
+        plain, codes = packing.decoded(tensors, header["codes"], shapes)
+        packing.compare(plain, shapes)
         with torch.random.fork_rng(devices=[]):
             model = models.build(BertForSequenceClassification, config)
-        packing.fill(model, tensors)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        packing.fill(model, plain)
+    except Exception as error:  # whatever a configuration that nobody could have stored makes the libraries raise
         raise RunError(f"The weights in {path} do not fit the configuration in it; rebuild the file.") from error
+    if codes:
+        model.codes = codes
     return model.eval()
 
 
-def state_dict_bytes(model: nn.Module) -> int:
-    """Return the bytes of the model's state dict under `torch.save`: the way the report measures size."""
-    buffer = io.BytesIO()
-    torch.save(model.state_dict(), buffer)
-    return buffer.getbuffer().nbytes
+def load_tokenizer(path: str | Path) -> BertTokenizer:
+    """Read the tokenizer out of a model's file. Raises like `load`, and InputError if the file has none."""
+    header, tensors = read(Path(path))
+    if PIECES not in tensors:
+        raise InputError(
+            f"The model file {path} has no tokenizer: give one to storage.save, or load it from elsewhere."
+        )
+    try:
+        return unpack_tokenizer(tensors[PIECES], header["tokenizer"], size=header["config"]["vocab_size"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"The tokenizer in {path} cannot be read ({error}); rebuild the file.") from error
 
 
-def breakdown(model: nn.Module) -> dict[str, int]:
-    """Return the bytes of `{embedding, encoder, head, total}` as `save` stores them.
-
-    The head is pooler and classifier. Only tensors count; the file adds a header of a few KB.
-    """
-    parts = {"embedding": 0, "encoder": 0, "head": 0}
-    for name, tensor in packing.tensors(model).items():
-        parts[_part(name)] += tensor.numel() * tensor.element_size()
-    return {**parts, "total": sum(parts.values())}
-
-
-def count(model: nn.Module) -> dict[str, int]:
-    """Return `{parameters, nonzero}`, the weights packed inside int8 layers included, their scales not."""
-    tensors = packing.tensors(model)
-    parameters = nonzero = 0
-    for name, tensor in tensors.items():
-        if name.endswith((SCALE, ZERO_POINT)):
-            continue
-        zero = tensors.get(f"{name}_zero_point")
-        parameters += tensor.numel()
-        # a zero point per row belongs to a per-channel weight
-        nonzero += int(torch.count_nonzero(tensor if zero is None else tensor - zero.reshape(-1, 1)))
-    return {"parameters": parameters, "nonzero": nonzero}
-
-
-def size(model: nn.Module, *, compressed: bool = True) -> dict[str, int | None]:
-    """Return the bytes of `file` (what `save` writes), `state_dict`, `embedding`, `encoder`, `head`, `gzip`.
-
-    `gzip` is the file compressed at gzip's level 6; None without `compressed`, which takes 20 seconds for BERT-base.
-    Raises InputError like `save`.
-    """
-    data = memoryview(_serialize(model))
-    sizes = {"file": len(data), "gzip": _gzip_bytes(data) if compressed else None}
-    del data  # a state dict of the same size follows
-    parts = breakdown(model)
-    return {**sizes, "state_dict": state_dict_bytes(model)} | {
-        name: parts[name] for name in ("embedding", "encoder", "head")
+def serialize(
+    model: nn.Module, *, tokenizer: BertTokenizer | None = None, layouts: Sequence[str] = ("dense",)
+) -> bytes:
+    """Return the bytes that `save` writes. Raises InputError for a model that could not be read back."""
+    if not isinstance(model, BertForSequenceClassification):
+        raise InputError(f"A {type(model).__name__} cannot be stored: give a BertForSequenceClassification.")
+    _check_fits(model.config, packing.tensors(model))
+    stored, codes = packing.encoded(model, layouts)
+    attention = model.config._attn_implementation
+    header: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": _public(model.config.to_dict()),
+        "attention": attention if attention in ATTENTIONS else ATTENTIONS[0],
+        "codes": codes,
     }
-
-
-def _gzip_bytes(data: memoryview) -> int:
-    packer = zlib.compressobj(6, zlib.DEFLATED, 31)  # 31: a gzip header with neither name nor time
-    packed = sum(len(packer.compress(data[start : start + 2**20])) for start in range(0, len(data), 2**20))
-    return packed + len(packer.flush())
+    if tokenizer is not None:
+        if len(tokenizer) != model.config.vocab_size:
+            raise InputError(
+                f"The tokenizer has {len(tokenizer):,} pieces, the model {model.config.vocab_size:,}: give its own."
+            )
+        stored[PIECES], header["tokenizer"] = pack_tokenizer(tokenizer)
+    header = json.loads(json.dumps(header))  # as it will be read: the label numbers' keys become text
+    header["checksum"] = checksum(header, stored)
+    try:
+        # one entry only: safetensors writes several in an arbitrary order
+        return safetensors.torch.save(stored, {"header": json.dumps(header, sort_keys=True)})
+    except RuntimeError as error:
+        raise InputError(f"The model's tensors share memory: clone them before storing it ({error}).") from error
 
 
 def _public(config: dict[str, Any]) -> dict[str, Any]:
@@ -144,39 +129,16 @@ def _public(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if not key.startswith("_")}
 
 
-def _part(name: str) -> str:
-    if name.startswith("bert.embeddings."):
-        return "embedding"
-    return "encoder" if name.startswith("bert.encoder.") else "head"
-
-
-def _serialize(model: nn.Module) -> bytes:
-    if not isinstance(model, BertForSequenceClassification):
-        raise InputError(f"A {type(model).__name__} cannot be stored: give a BertForSequenceClassification.")
-    tensors = packing.tensors(model)
-    _check_fits(model.config, tensors)
-    attention = model.config._attn_implementation
-    header = {
-        "format": FORMAT,
-        "version": VERSION,
-        "kind": _KINDS[any(name.endswith(SCALE) for name in tensors)],
-        "config": _public(model.config.to_dict()),
-        "attention": attention if attention in _ATTENTIONS else _ATTENTIONS[0],
-    }
-    header = json.loads(json.dumps(header))  # as it will be read: the label numbers' keys become text
-    header["checksum"] = _checksum(header, tensors)
-    try:
-        # one entry only: safetensors writes several in an arbitrary order
-        return safetensors.torch.save(tensors, {"header": json.dumps(header, sort_keys=True)})
-    except RuntimeError as error:
-        raise InputError(f"The model's tensors share memory: clone them before storing it ({error}).") from error
+def _shapes(blank: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in models.own_tensors(blank).items()}
 
 
 def _check_fits(config: BertConfig, tensors: dict[str, Tensor]) -> None:
+    if config.num_hidden_layers > MOST_LAYERS:
+        raise InputError(f"The model has {config.num_hidden_layers} layers; a file holds {MOST_LAYERS} at most.")
     with torch.device("meta"):
-        blank = models.build(BertForSequenceClassification, config)
-    wanted = {name: value.shape for name, value in models.own_tensors(blank).items()}
-    found = {name: value.shape for name, value in tensors.items() if not name.endswith((SCALE, ZERO_POINT))}
+        wanted = _shapes(models.build(BertForSequenceClassification, config))
+    found = {name: tuple(each.shape) for name, each in tensors.items() if not name.endswith((SCALE, ZERO_POINT))}
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             raise InputError(
@@ -186,33 +148,3 @@ def _check_fits(config: BertConfig, tensors: dict[str, Tensor]) -> None:
         dtype = tensors[name].dtype
         if dtype != torch.float32 and f"{name}_scale" not in tensors:
             raise InputError(f"The tensor {name!r} is {dtype}: call model.float() before storing the model.")
-
-
-def _checksum(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
-    # Names, shapes and the header count too: a changed digit in the configuration is damage like any other.
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return header and tensors of a file after all checks; raises RunError."""
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {}).get("header", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise RunError(f"The model file {path} is damaged or of another format ({error}); rebuild it.") from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise RunError(f"The file {path} was not written by this study: give one whose format is {FORMAT!r}.")
-    if header.get("version") != VERSION:
-        version = header.get("version")
-        raise RunError(f"The model file {path} is of version {version!r}, not {VERSION}: rebuild it.")
-    checksum = header.pop("checksum", None)
-    if checksum != _checksum(header, tensors):
-        raise RunError(f"The model file {path} is damaged, its checksum is wrong: delete it and rebuild it.")
-    if header.get("kind") not in _KINDS or header.get("attention") not in _ATTENTIONS:
-        raise RunError(f"The model file {path} holds a kind of model that this code cannot read: rebuild it.")
-    return header, tensors

@@ -1,21 +1,26 @@
-"""A model as plain tensors and back, layers out of `torch.ao.quantization.quantize_dynamic` included.
+"""A model as plain tensors and back, weights in fewer bits and layers out of `quantize_dynamic` included.
 
 Such a layer packs its weight into an opaque object; here it is int8 `weight`, `weight_scale`,
-`weight_zero_point` (no dimension: one for the whole weight; one dimension: one per row) and float32 `bias`.
+`weight_zero_point` (no dimension: one for the whole weight; one dimension: one per row) and float32 `bias`. A weight
+in fewer bits is `<name>.codes` and `<name>.scales` (`storage.codes`).
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.ao.nn.quantized import dynamic
 
 from helpers import models
 from helpers.environment import InputError
+from helpers.storage.codes import BITS, DTYPES, Coded, Coding, codes_of, decode
+from helpers.storage.layouts import pack, unpack
 
-__all__ = ["SCALE", "ZERO_POINT", "fill", "quiet_quantization", "tensors"]
+__all__ = ["SCALE", "ZERO_POINT", "compare", "decoded", "encoded", "fill", "quiet_quantization", "tensors"]
 
 SCALE, ZERO_POINT = ".weight_scale", ".weight_zero_point"
 
@@ -90,3 +95,71 @@ def fill(model: nn.Module, plain: dict[str, Tensor]) -> None:
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, layer)
     models.share(model)
+
+
+def encoded(model: nn.Module, layouts: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return a model's tensors as a file holds them, and for each weight in fewer bits how: kind, group and layout.
+
+    Raises InputError like `tensors`, for an unknown layout, and for a rounded weight that has changed since.
+    """
+    stored, header = tensors(model), {}
+    for name, coded in codes_of(model).items():
+        del stored[name]
+        kind = coded.coding.kind
+        header[name] = {"kind": kind, "group": coded.coding.group, "layout": "dense"}
+        if coded.scales is None:
+            stored[f"{name}.codes"] = coded.codes
+            continue
+        values = coded.codes.reshape(-1).view(torch.int8).numpy()
+        try:
+            header[name]["layout"], data = pack(values, BITS[kind], layouts)
+        except ValueError as error:
+            raise InputError(f"The model cannot be stored so: {error}.") from error
+        stored |= {f"{name}.codes": torch.from_numpy(data.copy()), f"{name}.scales": coded.scales}
+    return stored, header
+
+
+def decoded(
+    stored: Mapping[str, Tensor], header: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[dict[str, Tensor], dict[str, Coded]]:
+    """Return tensors out of a file with all weights in float32, and the codes of those that had fewer bits.
+
+    `shapes` are those that the model needs. Raises ValueError, KeyError or TypeError if what is stored does not fit.
+    """
+    plain, codes = dict(stored), {}
+    for name, entry in header.items():
+        coding, shape = Coding(entry["kind"], entry["group"]), shapes[name]
+        data, scales = plain.pop(f"{name}.codes"), plain.pop(f"{name}.scales", None)
+        if coding.kind == "bf16":
+            if data.dtype != torch.bfloat16 or tuple(data.shape) != shape or scales is not None:
+                raise ValueError(f"{name} is not in bf16")
+            codes[name] = Coded(coding, data, None)
+        else:
+            if data.dtype != torch.uint8 or data.dim() != 1 or scales is None or scales.dtype != torch.bfloat16:
+                raise ValueError(f"{name} is no {coding.kind}")
+            if len(shape) != 2 or tuple(scales.shape) != coding.scales(shape):
+                raise ValueError(f"the scales of {name} do not fit it")
+            values = unpack(data.numpy(), int(np.prod(shape, dtype=object)), BITS[coding.kind], entry["layout"])
+            codes[name] = Coded(coding, torch.from_numpy(values).view(DTYPES[coding.kind]).reshape(shape), scales)
+        plain[name] = decode(codes[name])
+        if not torch.isfinite(plain[name]).all() or not _are_codes(codes[name]):
+            raise ValueError(f"{name} has codes or scales that nothing is rounded to")
+    return plain, codes
+
+
+def _are_codes(coded: Coded) -> bool:
+    """Tell whether codes and scales are some that `encode` gives: no -128, no minus zero, no negative scale."""
+    if coded.scales is None:
+        return True
+    values = coded.codes.view(torch.int8)
+    strange = (values == -128) if coded.coding.kind != "float8" else (values != 0) & (coded.codes.float() == 0)
+    return bool((coded.scales >= 0).all() and not strange.any())
+
+
+def compare(plain: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise ValueError unless `plain` have the shapes that a model needs, and all of them."""
+    for name, tensor in plain.items():
+        if name in shapes and tuple(tensor.shape) != shapes[name]:
+            raise ValueError(f"{name} is {tuple(tensor.shape)}, not {shapes[name]}")
+    if missing := shapes.keys() - plain.keys():
+        raise ValueError(f"missing {sorted(missing)[0]}")
