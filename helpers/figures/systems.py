@@ -50,6 +50,7 @@ def systems(records: Records) -> Figure:
         metric = summary.metrics_of(records, task)[0]
         axis.set_title(f"{task_label(task)}: {METRICS.get(metric, metric)}", fontsize=12)
         axis.set_xlim(0, 1.12 * max(one.megabytes for one in points.values()))
+        _fit(axis, [one.score.value for one in points.values()] + ([] if floor is None else [floor]))
         axis.locator_params(nbins=5)
     handles = [
         mark(colour(arm), MARKERS.get(family(arm), "o"), f"{number} {summary.title(records, arm)}", size=6)
@@ -69,10 +70,18 @@ def systems(records: Records) -> Figure:
         told.append(f"{task_label(task)}: {joined(each)}")
     text = (
         "Score against the file's size. The marker's area is the time beside the teacher's in the same run; an open "
-        "one was not timed, its area says nothing. Bars: 95 % interval of the score; dotted: the floor. "
+        "one was not timed, its area says nothing. Bars: 95 % interval of the score, cut at the panel's edge; dotted: "
+        "the floor. "
         f"{provenance(records)}"
     )
     return describe(figure, caption=text, alt=f"Scatter of score against megabytes. {'; '.join(told)}.")
+
+
+def _fit(axis: Axes, values: Sequence[float]) -> None:
+    """Keep to the scores what two seeds' intervals would stretch far beyond any score there can be."""
+    room = 0.6 * (max(values) - min(values)) or 0.1
+    low, high = axis.get_ylim()
+    axis.set_ylim(max(low, min(values) - room), min(high, max(values) + room))
 
 
 def _area(one: System) -> float:
