@@ -21,7 +21,7 @@ from helpers.storage.header import ATTENTIONS, FORMAT, MOST_LAYERS, PIECES, VERS
 from helpers.storage.packing import SCALE, ZERO_POINT
 from helpers.storage.words import pack_tokenizer, unpack_tokenizer
 
-__all__ = ["load", "load_tokenizer", "save", "serialize"]
+__all__ = ["contents", "joined", "load", "load_tokenizer", "save", "serialize"]
 
 
 def save(
@@ -97,6 +97,13 @@ def serialize(
     model: nn.Module, *, tokenizer: BertTokenizer | None = None, layouts: Sequence[str] = ("dense",)
 ) -> bytes:
     """Return the bytes that `save` writes. Raises InputError for a model that could not be read back."""
+    return joined(*contents(model, tokenizer=tokenizer, layouts=layouts))
+
+
+def contents(
+    model: nn.Module, *, tokenizer: BertTokenizer | None = None, layouts: Sequence[str] = ("dense",)
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors and the header of a model's file. Raises InputError like `save`."""
     if not isinstance(model, BertForSequenceClassification):
         raise InputError(f"A {type(model).__name__} cannot be stored: give a BertForSequenceClassification.")
     _check_fits(model.config, packing.tensors(model))
@@ -115,6 +122,11 @@ def serialize(
                 f"The tokenizer has {len(tokenizer):,} pieces, the model {model.config.vocab_size:,}: give its own."
             )
         stored[PIECES], header["tokenizer"] = pack_tokenizer(tokenizer)
+    return stored, header
+
+
+def joined(stored: dict[str, Tensor], header: dict[str, Any]) -> bytes:
+    """Return the bytes of the file that has these tensors and this header, with its checksum."""
     header = json.loads(json.dumps(header))  # as it will be read: the label numbers' keys become text
     header["checksum"] = checksum(header, stored)
     try:

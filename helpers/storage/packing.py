@@ -157,7 +157,7 @@ def _are_codes(coded: Coded) -> bool:
 
 
 def compare(plain: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise ValueError unless `plain` have the shapes that a model needs, and all of them."""
+    """Raise ValueError unless `plain` have the shapes that a model needs, and all of them: before it is built."""
     for name, tensor in plain.items():
         if name in shapes and tuple(tensor.shape) != shapes[name]:
             raise ValueError(f"{name} is {tuple(tensor.shape)}, not {shapes[name]}")

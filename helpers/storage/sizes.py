@@ -12,9 +12,9 @@ from transformers import BertTokenizer
 
 from helpers.storage import packing
 from helpers.storage.codes import BITS, codes_of
-from helpers.storage.files import serialize
+from helpers.storage.files import contents, joined
+from helpers.storage.header import PIECES
 from helpers.storage.packing import SCALE, ZERO_POINT
-from helpers.storage.words import pack_tokenizer
 
 __all__ = ["breakdown", "count", "part", "predicted", "size", "state_dict_bytes"]
 
@@ -96,12 +96,14 @@ def size(
     `gzip` is the file compressed at gzip's level 6; None without `compressed`, which takes 20 seconds for BERT-base.
     With a `tokenizer` the file has it, and `tokenizer` its bytes. Raises InputError like `save`.
     """
-    data = memoryview(serialize(model, tokenizer=tokenizer, layouts=layouts))
+    stored, header = contents(model, tokenizer=tokenizer, layouts=layouts)
+    data = memoryview(joined(stored, header))
     sizes = {"file": len(data), "gzip": _gzip_bytes(data) if compressed else None}
     del data  # a state dict of the same size follows
-    parts = breakdown(model, layouts=layouts)
+    pieces = stored.pop(PIECES, None)
+    parts = _parts(stored)
     sizes |= {"state_dict": state_dict_bytes(model)} | {name: parts[name] for name in ("embedding", "encoder", "head")}
-    return sizes | ({"tokenizer": len(pack_tokenizer(tokenizer)[0])} if tokenizer else {})
+    return sizes | ({} if pieces is None else {"tokenizer": pieces.numel()})
 
 
 def _gzip_bytes(data: memoryview) -> int:
