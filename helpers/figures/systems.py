@@ -22,6 +22,7 @@ __all__ = ["systems"]
 LARGEST = 200  # the area of the teacher's marker, in square points
 UNTIMED = 60
 LETTER = (5.0, 8.0)  # width and height of a digit, in points
+LINE = 0.2  # of the legend, in inches
 
 
 @styled
@@ -33,7 +34,8 @@ def systems(records: Records) -> Figure:
     found = {task: points for task, points in found.items() if points}
     if not found:
         raise InputError("No record has a score; run the notebooks 01 to 08 first.")
-    figure, axes, legend = panels(len(found), height=3.2)
+    figure, axes, _ = panels(len(found), width=3.9, height=3.2, legend=False)
+    width, height = figure.get_size_inches()
     arms = [arm for arm in summary.matching(records, ARMS) if any(arm in points for points in found.values())]
     numbers = {arm: str(place) for place, arm in enumerate(arms, start=1)}
     for axis, (task, points) in zip(axes, found.items(), strict=True):
@@ -50,13 +52,17 @@ def systems(records: Records) -> Figure:
         metric = summary.metrics_of(records, task)[0]
         axis.set_title(f"{task_label(task)}: {METRICS.get(metric, metric)}", fontsize=12)
         axis.set_xlim(0, 1.12 * max(one.megabytes for one in points.values()))
-        _fit(axis, [one.score.value for one in points.values()] + ([] if floor is None else [floor]))
+        _fit(axis, [one.score.value for one in points.values()], floor)
         axis.locator_params(nbins=5)
     handles = [
         mark(colour(arm), MARKERS.get(family(arm), "o"), f"{number} {summary.title(records, arm)}", size=6)
         for arm, number in numbers.items()
     ]
-    legend.legend(handles=handles, loc="center left", borderaxespad=0, fontsize=8)
+    columns = 2 if len(found) > 1 else 1
+    figure.set_size_inches(width, height + LINE * math.ceil(len(handles) / columns))
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=columns, fontsize=8, columnspacing=1.0, handletextpad=0.4
+    )
     label_below(axes, "file (MB)")
     figure.draw_without_rendering()  # only now are places on the page known
     for axis, points in zip(axes, found.values(), strict=True):
@@ -71,15 +77,17 @@ def systems(records: Records) -> Figure:
     text = (
         "Score against the file's size. The marker's area is the time beside the teacher's in the same run; an open "
         "one was not timed, its area says nothing. Bars: 95 % interval of the score, cut at the panel's edge; dotted: "
-        "the floor. "
+        "the floor, where it is near. "
         f"{provenance(records)}"
     )
     return describe(figure, caption=text, alt=f"Scatter of score against megabytes. {'; '.join(told)}.")
 
 
-def _fit(axis: Axes, values: Sequence[float]) -> None:
-    """Keep to the scores what two seeds' intervals would stretch far beyond any score there can be."""
+def _fit(axis: Axes, values: Sequence[float], floor: float | None) -> None:
+    """Keep to the scores what a far floor, or two seeds' intervals, would stretch until they lie on each other."""
     room = 0.6 * (max(values) - min(values)) or 0.1
+    if floor is not None and floor > min(values) - 2 * room:
+        values = [*values, floor]
     low, high = axis.get_ylim()
     axis.set_ylim(max(low, min(values) - room), min(high, max(values) + room))
 
