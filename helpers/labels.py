@@ -8,7 +8,9 @@ __all__ = [
     "METRICS",
     "REPORT_AMOUNTS",
     "REPORT_METRICS",
+    "RUNGS",
     "SHAPES",
+    "SPEEDS",
     "STUDY",
     "SYSTEMS",
     "TASKS",
@@ -21,6 +23,7 @@ STUDY = ("01_distillation", "02_augmentation", "03_pruning_sweep", "04_dynamic_q
 # The overview's other systems. They time what they show beside the teacher, each in its own run.
 SYSTEMS = ("06_distilbert", "07_albert", "08_structured_pruning")
 FILES = ("09_storage",)  # one student in smaller and smaller files
+SPEEDS = ("10_speed",)  # one student by several programs
 
 TASKS = {
     "cola": "CoLA",
@@ -135,6 +138,26 @@ ARMS |= {  # the ladder of files: each is the student
     "stored_longer": "int4, rare pieces gone, trained longer",
     "stored_aware": "int4, rare pieces gone, quantization-aware",
     "stored_pruned_aware": "int4, rare pieces gone, pruned, quantization-aware",
+}
+ARMS |= {  # programs: each computes the student
+    "speed_torch_float32": "PyTorch, float32",
+    "speed_torch_bf16": "PyTorch, bf16",
+    "speed_torch_int8": "PyTorch, int8",
+    "speed_compiled_float32": "torch.compile, float32",
+    "speed_torchao_int8": "torchao compiled, int8",
+    "speed_onnx_float32": "ONNX Runtime, float32",
+    "speed_onnx_int8": "ONNX Runtime, int8",
+    "speed_openvino_float32": "OpenVINO, float32",
+    "speed_openvino_bf16": "OpenVINO, bf16",
+    "speed_openvino_int8": "OpenVINO, int8",
+}
+RUNGS = {  # of the ladder of times, from the slowest
+    "padded": "BERT-base, padded to 128 tokens, PyTorch float32",
+    "true_lengths": "true lengths, rows of like length together",
+    "distilled": "distilled student",
+    "quantized": "int8 layers, PyTorch",
+    "program": "fastest program",
+    "processes": "one process on each core",
 }
 
 

@@ -31,6 +31,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values |= {"pretraining_steps": 600, "general_steps": 60, "augmentation_variants": 2}
     values |= {"teacher_epochs": 2, "intermediate_epochs": 1, "prediction_epochs": 1}
     values |= {"distilbert_steps": 40, "albert_steps": 40}
+    values |= {"speed_rounds": 1, "speed_lengths": [4]}
     values["study"]["notebook_tasks"] = {}
     more = {"teacher_starts": ["given", "random"], "compared_starts": ["projected", "general"]}
     more |= {"ablations": ["no_prediction", "top_layers"], "distilbert_ablations": ["no_soft"]}
@@ -51,7 +52,7 @@ def run(copy: Path, *command: str) -> subprocess.CompletedProcess:
 
 
 def test_there_are_notebooks() -> None:
-    assert [name[:2] for name in NOTEBOOKS] == [f"0{number}" for number in range(1, 10)]
+    assert [name[:2] for name in NOTEBOOKS] == [f"{number:02}" for number in range(1, 11)]
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -70,13 +71,17 @@ def test_the_study_command_runs_them_all(copy: Path) -> None:
     assert "Table 1" in first.stdout
     assert "Table 2" in first.stdout
     records = sorted((copy / "results/mini/records").glob("*.json"))
-    assert [path.name[:2] for path in records] == ["01", "02", "03", "04", "06", "07", "08", "09"]
+    assert [path.name[:2] for path in records] == ["01", "02", "03", "04", "06", "07", "08", "09", "10"]
     made = {path.name for path in (copy / "results/mini").glob("*.md")}
     assert {"starts.md", "teachers.md", "ablations.md", "augmentation.md"} <= made
     assert {"distilbert.md", "albert.md", "low_rank.md", "structured.md", "systems.md", "storage.md"} <= made
+    assert {"programs.md", "program_times.md", "factors.md"} <= made
     assert (copy / "results/mini/table1.md").exists()
     assert (copy / "figures/mini/figure1.svg").exists()
-    assert all((copy / f"figures/mini/{name}.svg").exists() for name in ("systems", "removal", "storage"))
+    assert all(
+        (copy / f"figures/mini/{name}.svg").exists()
+        for name in ("systems", "removal", "storage", "programs", "factors")
+    )
     executed = copy / "artifacts/runs/mini"
     for path in executed.glob("*.ipynb"):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]

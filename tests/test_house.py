@@ -19,7 +19,9 @@ HELPERS = ROOT / "helpers"
 # From the top down. A module imports from the floors below its own, and from its own as long as there is no circle.
 FLOORS = (
     ("study",),
-    ("report", "figures", "runs", "arms", "notebook"),  # the first two read records, a run in the others writes them
+    # the first two read records, a run in the others writes them
+    ("report", "figures", "runs", "arms", "speeds", "factors", "notebook"),
+    ("backends",),
     ("compress",),
     ("training",),
     ("scores", "latency", "storage"),

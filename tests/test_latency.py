@@ -4,6 +4,8 @@ import gc
 import itertools
 import json
 import math
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -11,10 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForSequenceClassification
 
-from helpers import latency
-from helpers.environment import InputError
+from helpers import latency, models
+from helpers.environment import ROOT, InputError
 from helpers.latency import batches
 
 LENGTHS = [5, 3, 4, 9, 2, 6, 7]  # at batch size 3: widths 5, 9, 7; the last batch has one example
@@ -309,3 +312,86 @@ def test_real_models_are_measured():
         assert arm["validation_seconds"] > 0 and arm["batch1_true"]["median_ms"] > 0
         assert all(math.isfinite(value) for value in arm["batch2_padded"]["speedup"].values())
     assert latency.peak_memory_mb() > 50
+
+
+def test_rows_of_one_length_have_no_padding(clock):
+    found = measure(clock, blocks=[], lengths=[6])
+    slow = found["arms"]["a"]
+    assert set(slow) == {
+        "batch1_length6",
+        "batch3_length6",
+        "batch3_true",
+        "validation_seconds",
+        "validation_estimated",
+    }
+    assert slow["batch1_length6"]["mean_tokens"] == 6 and slow["batch3_length6"]["mean_tokens"] == 18
+    assert slow["batch3_length6"]["repeats"] == slow["batch1_length6"]["repeats"] == 4
+    seen = [call for call in clock.calls if call[0] == "a"][:12]
+    assert all(ids.shape[1] == 6 and mask.all() for _, ids, _, mask in seen)
+    assert seen[8][1].tolist() == [[1] * 5 + [2], [2, 2, 3, 3, 3, 3], [4] * 6], "the rows, one after another"
+    with pytest.raises(InputError, match="a length is 0"):
+        measure(clock, lengths=[0])
+
+
+def test_rounds_are_in_balanced_order_and_the_first_is_not_counted():
+    calls = []
+
+    def way(name, seconds):
+        def work():
+            calls.append(name)
+            return seconds if len(calls) > 3 else 99.0
+
+        return work
+
+    ways = {"a": way("a", 8.0), "b": way("b", 2.0), "c": way("c", 1.0)}
+    found = latency.rounds(ways, 6)
+    assert found == {"a": [8.0] * 6, "b": [2.0] * 6, "c": [1.0] * 6}
+    places = Counter((place % 3, name) for place, name in enumerate(calls[3:]))
+    assert set(places.values()) == {2}
+    with pytest.raises(InputError, match="number of rounds is 0"):
+        latency.rounds(ways, 0)
+
+
+def test_factors_are_quotients_of_neighbours():
+    found = latency.factors({"slow": [8.0, 12.0, 8.0], "fast": [2.0, 2.0, 4.0], "faster": [1.0, 1.0, 1.0]})
+    assert [one["way"] for one in found] == ["slow", "fast", "faster"]
+    assert [one["seconds"] for one in found] == [8.0, 2.0, 1.0]
+    assert [one["factor"]["median"] for one in found] == [1.0, 4.0, 2.0]
+    assert [one["total"]["median"] for one in found] == [1.0, 4.0, 8.0]
+    assert found[1]["factor"]["low"] == 2.0 and found[1]["factor"]["high"] == 6.0
+
+
+@pytest.mark.parametrize("compact", [{}, {"sharing": "all"}, {"heads": [1, 2], "neurons": [3, 32]}])
+def test_operations_are_those_that_torch_counts(compact):
+    shape = {"vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    more = {"intermediate_size": 32, "attn_implementation": "eager", **({"compact": compact} if compact else {})}
+    model = models.build(BertForSequenceClassification, BertConfig(**shape, **more)).eval()
+    for rows_, length in ((1, 7), (3, 5)):
+        ids = torch.ones(rows_, length, dtype=torch.long)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model(input_ids=ids, attention_mask=ids)
+        assert latency.operations(model, batch_size=rows_, length=length) == counter.get_total_flops()
+
+
+def test_a_floor_is_the_larger_of_two_times():
+    model = models.shaped("tinybert")
+    size = latency.weight_bytes(model, precision="bf16", batch_size=1, length=10)
+    linear = sum(layer.weight.numel() for layer in model.modules() if isinstance(layer, nn.Linear))
+    assert size == 2 * linear + 4 * 10 * 312
+    work = latency.operations(model, batch_size=1, length=10)
+    how = {"precision": "bf16", "batch_size": 1, "length": 10}
+    assert latency.floor_ms(model, latency.Rates(1.0, 1e9), **how) == pytest.approx(work / 1e6)
+    assert latency.floor_ms(model, latency.Rates(1e9, 1.0), **how) == pytest.approx(size / 1e6)
+
+
+def test_rates_are_measured():
+    rates = latency.matrix_rates(1)
+    assert set(rates) == {"float32", "bf16", "int8"} and min(rates.values()) > 0.1
+    assert latency.read_rate(1, size_bytes=10_000_000) > 0.1
+
+
+def test_peak_memory_is_this_processs_own():
+    block = bytearray(600_000_000)
+    command = "import helpers.latency as l; print(l.peak_memory_mb())"
+    told = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert 30 < float(told.stdout) < latency.peak_memory_mb() - 100 and len(block)

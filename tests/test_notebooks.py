@@ -56,6 +56,7 @@ def test_the_set_is_the_designed_one() -> None:
         "07_albert",
         "08_structured_pruning",
         "09_storage",
+        "10_speed",
     ]
 
 

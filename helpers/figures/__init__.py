@@ -4,6 +4,7 @@ from helpers.figures.comparisons import differences
 from helpers.figures.models import bytes_bar, loss_curves, sparsity_heatmap
 from helpers.figures.published import published
 from helpers.figures.results import figure1, size_score_latency
+from helpers.figures.speed import programs, speed_factors
 from helpers.figures.storage import storage_ladder
 from helpers.figures.structure import head_importance, layer_influence, removal_curves
 from helpers.figures.style import COLOURS, alt_text, caption, save
@@ -19,11 +20,13 @@ __all__ = [
     "head_importance",
     "layer_influence",
     "loss_curves",
+    "programs",
     "published",
     "removal_curves",
     "save",
     "size_score_latency",
     "sparsity_heatmap",
+    "speed_factors",
     "storage_ladder",
     "systems",
 ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from helpers.figures.results import figure1
+from helpers.figures.speed import programs, speed_factors
 from helpers.figures.storage import storage_ladder
 from helpers.figures.structure import has_removals, removal_curves
 from helpers.figures.systems import systems
 from helpers.report import summary
+from helpers.report.speed import has_factors, has_speeds
 from helpers.report.storage import has_files
 from helpers.report.summary import Records
 from helpers.report.systems import has_systems
@@ -17,7 +19,7 @@ __all__ = ["published"]
 
 
 def published(records: Records) -> dict[str, Figure]:
-    """Draw Figure 1, all systems, what was removed and the ladder of files, where records have what they show."""
+    """Draw Figure 1, all systems, what was removed, files, programs and factors, where records have what they show."""
     found = {}
     if any(summary.sweep(records, task) for task in summary.tasks_of(records)):
         found["figure1"] = figure1(records)
@@ -27,4 +29,8 @@ def published(records: Records) -> dict[str, Figure]:
         found["removal"] = removal_curves(records)
     if has_files(records):
         found["storage"] = storage_ladder(records)
+    if has_speeds(records):
+        found["programs"] = programs(records)
+    if has_factors(records):
+        found["factors"] = speed_factors(records)
     return found

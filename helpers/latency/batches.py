@@ -11,7 +11,7 @@ from torch import Tensor
 from helpers.environment import InputError
 from helpers.tasks import FIELDS, collate
 
-__all__ = ["Batch", "Rows", "balanced_orders", "check_rows", "pad", "schedule", "spread"]
+__all__ = ["Batch", "Rows", "balanced_orders", "check_rows", "joined", "pad", "schedule", "spread"]
 
 Rows = Sequence[Mapping[str, list[int]]]
 
@@ -44,6 +44,18 @@ def pad(rows: Rows, length: int | None, pad_id: int, where: torch.device) -> Bat
     """Return the rows as one batch, `[B, T]`, padded to `length` or to their longest."""
     inputs = {name: value.to(where) for name, value in collate(rows, length=length, pad_id=pad_id).items()}
     return Batch(inputs, len(rows), inputs["input_ids"].numel())
+
+
+def joined(rows: Rows, length: int, count: int) -> Rows:
+    """Return `count` rows of exactly `length` tokens: the rows one after another, again from the start, cut there.
+
+    >>> some = [{"input_ids": [2, 7, 3]}, {"input_ids": [2, 8, 9, 3]}]
+    >>> [row["input_ids"] for row in joined(some, 5, 2)]
+    [[2, 7, 3, 2, 8], [9, 3, 2, 7, 3]]
+    """
+    endless = itertools.cycle(itertools.chain.from_iterable(row["input_ids"] for row in rows))
+    cut = [list(itertools.islice(endless, length)) for _ in range(count)]
+    return [{"input_ids": ids, "token_type_ids": [0] * length, "attention_mask": [1] * length} for ids in cut]
 
 
 def spread(n: int, k: int) -> list[int]:

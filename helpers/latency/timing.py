@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import nn
 
 from helpers.environment import InputError, load
 from helpers.environment import threads as pinned
-from helpers.latency.batches import Batch, Rows, balanced_orders, check_rows, pad, schedule, spread
+from helpers.latency.batches import Batch, Rows, balanced_orders, check_rows, joined, pad, schedule, spread
 from helpers.latency.turns import wait_for_turn
 from helpers.tasks import FIELDS
 
@@ -35,6 +36,7 @@ def measure(
     baseline: str,
     max_batches: int | None = None,
     blocks: Sequence[str] | None = None,
+    lengths: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Time the forward pass of all `arms` on the same batches, each batch through all arms, in balanced order.
 
@@ -43,7 +45,9 @@ def measure(
     evenly over the set), `batch1_padded` (the same at `padded_length`), `batch<batch_size>_true` (the set's
     own batches in the order given, each padded to its longest row, from the start again while fewer than
     `repeats`) and `batch<batch_size>_padded`. `blocks` names those to measure, all by default; the set's own
-    batches are timed in any case. A last, smaller batch counts in the set's seconds, not in the block's figures.
+    batches are timed in any case. For each of `lengths` there are `batch1_length<n>` and `batch<batch_size>_length<n>`,
+    too: rows joined and cut to `n` tokens, so that none is padding. A last, smaller batch counts in the set's seconds,
+    not in the block's figures.
 
     `validation_seconds` sums the median time of each of the set's batches. Where there are more than
     `max_batches`, an evenly spaced part is timed and scaled by its tokens, and `validation_estimated` is true.
@@ -53,7 +57,7 @@ def measure(
     validation_estimated}}}`; `mean_tokens` is per batch with padding, `speedup` the median over pairs of
     time(baseline) / time(arm) with its 95 % bootstrap interval. Raises InputError for bad arguments.
     """
-    _check_numbers(padded_length, batch_size, repeats, warmup, max_batches)
+    _check_numbers(padded_length, batch_size, repeats, warmup, max_batches, lengths)
     check_rows(dataset, padded_length)
     where = _device(arms, baseline)
     wait_for_turn()
@@ -84,14 +88,19 @@ def measure(
     unknown = set(blocks or ()) - known.keys() - {own_block}
     if unknown:
         raise InputError(f"There is no block {min(unknown)!r}: choose among {', '.join([*known, own_block])}.")
+    asked = {name: batches for name, batches in known.items() if blocks is None or name in blocks}
+    for length in lengths:
+        cut = [pad([row], None, pad_id, where) for row in joined(rows, length, batch_size)]
+        asked[f"batch1_length{length}"] = [cut[index] for index in spread(len(cut), repeats)]
+        asked[f"batch{batch_size}_length{length}"] = [
+            pad(joined(rows, length, batch_size), None, pad_id, where)
+        ] * repeats
     own = [pad(part, None, pad_id, where) for part in parts]
     models = [arm.eval() for arm in arms.values()]
     first = list(arms).index(baseline)
     measured: dict[str, dict[str, Any]] = {name: {} for name in arms}
     with pinned(threads), _no_garbage_collection(), torch.inference_mode():
-        for block, batches in known.items():
-            if blocks is not None and block not in blocks:
-                continue
+        for block, batches in asked.items():
             times = _times(models, batches, warmup, where)
             for name, row in zip(arms, times, strict=True):
                 measured[name][block] = _summary(row, times[first], batches)
@@ -112,6 +121,13 @@ def measure(
 
 def peak_memory_mb() -> float:
     """Return the largest resident memory of this process so far, in MB (10**6 bytes)."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage, there, begins with the memory of the process that started this one
+        return (
+            next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+            * 1024
+            / 1e6
+        )
     if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset / 1e6
     import resource  # not on Windows
@@ -188,6 +204,7 @@ def _check_numbers(
     repeats: int,
     warmup: int,
     max_batches: int | None,
+    lengths: Sequence[int],
 ) -> None:
     for name, value, least in (
         ("padded_length", padded_length, 1),
@@ -195,6 +212,7 @@ def _check_numbers(
         ("repeats", repeats, 1),
         ("warmup", warmup, 0),
         ("max_batches", max_batches, 1),
+        *(("a length", length, 1) for length in lengths),
     ):
         if value is not None and value < least:
             raise InputError(f"{name} is {value}: give {least} or more.")

@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin
 from helpers.environment import InputError
 from helpers.profiles.ablations import ABLATIONS, DISTILBERT
 from helpers.profiles.recipe import (
+    BACKENDS,
     BLOCKS,
     DISTILBERT_WEIGHTS,
     LOSSES,
@@ -32,6 +33,7 @@ LEAST |= {
     "piece_length": 3,
 }  # [CLS], a token, [SEP]
 LISTS = {
+    "speed_backends": BACKENDS,
     "latency_blocks": BLOCKS,
     "loss_parts": LOSSES,
     "compared_starts": STARTS,

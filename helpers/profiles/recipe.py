@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import get_type_hints
 
 __all__ = [
+    "BACKENDS",
     "BLOCKS",
     "DISTILBERT_WEIGHTS",
     "FIELDS",
@@ -19,6 +20,18 @@ __all__ = [
     "Recipe",
 ]
 
+BACKENDS = (
+    "torch_float32",
+    "torch_bf16",
+    "torch_int8",
+    "compiled_float32",
+    "torchao_int8",
+    "onnx_float32",
+    "onnx_int8",
+    "openvino_float32",
+    "openvino_bf16",
+    "openvino_int8",
+)
 BLOCKS = ("batch1_true", "batch1_padded", "batch32_true", "batch32_padded")
 LOSSES = ("embedding", "hidden", "attention", "prediction")
 SHARINGS = ("none", "all", "attention", "ffn")  # of layers
@@ -142,6 +155,11 @@ class Recipe:
     latency_repeats: int = 30
     latency_max_batches: int | None = None
     latency_blocks: list[str] = field(default_factory=lambda: list(BLOCKS))
+    # programs that compute the student (what is not installed is left out, and says so), tokens of rows of one length,
+    # and passes over the validation split in each of which every rung from BERT-base down is timed once
+    speed_backends: list[str] = field(default_factory=lambda: list(BACKENDS))
+    speed_lengths: list[int] = field(default_factory=lambda: [16, 64, 128])
+    speed_rounds: int = 7
     ladder_steps: int = 0  # timed steps of each way to distil; 0: they are not timed
 
 

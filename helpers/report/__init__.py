@@ -2,6 +2,7 @@
 
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table
 from helpers.report.numbers import headline, profiles, render_headline, write_headline
+from helpers.report.speed import factors_table, programs_table, times_table
 from helpers.report.storage import storage_table
 from helpers.report.systems import has_systems, systems_table
 from helpers.report.tables import difference_table, latency_table, markdown, retention_table, table1, table2
@@ -11,12 +12,14 @@ __all__ = [
     "COMPARISONS",
     "comparison_table",
     "difference_table",
+    "factors_table",
     "has_systems",
     "headline",
     "ladder_table",
     "latency_table",
     "markdown",
     "profiles",
+    "programs_table",
     "readme_block",
     "render_headline",
     "render_tables",
@@ -26,6 +29,7 @@ __all__ = [
     "systems_table",
     "table1",
     "table2",
+    "times_table",
     "update_readme",
     "write_headline",
     "write_tables",

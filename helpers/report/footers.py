@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from helpers.labels import ARMS, FILES, STUDY, SYSTEMS, joined, task_label
+from helpers.labels import ARMS, FILES, SPEEDS, STUDY, SYSTEMS, joined, task_label
 from helpers.report import summary
 from helpers.report.captions import interval_name, seeds_per_task
 from helpers.report.comparisons import COMPARISONS, at_floor, ladders
@@ -55,6 +55,18 @@ _HOW_TO_READ = {
     "task's training rows and those that the text has storage_min_count times. Trained longer: storage_epochs more of "
     "the student's last stage; quantization-aware: the same with weights rounded in each step. SST-2's held-out rows "
     "share phrases with its training rows.",
+    "programs": "One distilled student by several programs, on the same threads. Largest difference of a logit to "
+    "PyTorch's float32, over the validation split, and the share of answers that are others; differences of the score "
+    "are to PyTorch's float32. Rows a second: at true lengths, in batches of 32, rows of like length together. Times "
+    "the floor: how much longer a batch took than the machine's measured rate of matrix products, or of reading "
+    "memory, allows. First answer: from reading the model's file to one answer, conversion and compilation included, "
+    "in a process of its own; memory is that process's at most, PyTorch and the conversion included.",
+    "program_times": "Milliseconds for rows of one length without padding, median; in brackets how many times as fast "
+    "as BERT-base's shape in PyTorch's float32, batch by batch in the same run.",
+    "factors": "Seconds for the whole validation split, each way beside the others in the same run; a factor is the "
+    "median over rounds of the time of the row above divided by this row's, with its 95 % bootstrap interval. The "
+    "first row's padded batches are all alike, and a few stand for all. Two processes take a thread each; "
+    "the others both threads.",
     "augmentation": "The distilled student, and students that saw augmented rows, too.",
     "ladder": "Intermediate distillation, examples per second: the plain way (every row padded to 128 tokens, float32, "
     "the teacher asked in every epoch, an unfused optimizer), each speed-up alone, and all together, also with 128 "
@@ -65,6 +77,8 @@ _HOW_TO_READ = {
     "retention": "(score - floor) / (teacher - floor); the floor is the majority or mean predictor. "
     "Above 100 %: a better score than the teacher's; below 0 %: a worse one than the floor's.",
 }
+
+_PROGRAMS = ("programs", "program_times", "factors")
 
 # Arms that may be compared with another than their table's first row, and what is then said.
 OTHERS = {
@@ -79,8 +93,9 @@ OTHERS = {
 
 def footer(records: Records, table: str, command: str) -> str:
     """Return what stands below a table: how to read it; then profile, data, models, machine and command."""
-    timing = table in ("table2", "latency", "ladder", "systems")
-    timed, left_out = summary.timed(records, notebooks=STUDY + SYSTEMS if table == "systems" else STUDY)
+    timing = table in ("table2", "latency", "ladder", "systems", *_PROGRAMS)
+    notebooks = SPEEDS if table in _PROGRAMS else STUDY + SYSTEMS if table == "systems" else STUDY
+    timed, left_out = summary.timed(records, notebooks=notebooks)
     reading = [_HOW_TO_READ[table]]
     if table == "ladder":
         records = timed = [record for some, _ in ladders(records).values() for record in some]
@@ -102,6 +117,9 @@ def footer(records: Records, table: str, command: str) -> str:
     if table == "storage":
         records = [record for record in records if record["notebook"] in FILES]
         reading += [_noise(records, "starts"), _once(records)]
+    if table in _PROGRAMS:
+        records = timed
+        reading += [_noise(records, "starts") if table == "programs" else "", _missing(records)]
     if table in ("table1", "differences"):
         reading += [_noise(records, table), _references(records) if table == "table1" else ""]
     if table in ("table1", "differences", "retention"):
@@ -113,6 +131,13 @@ def footer(records: Records, table: str, command: str) -> str:
         f"Made by `{remade_by(command, records, table)}`.",
     ]
     return "\n\n".join(" ".join(part for part in parts if part) for parts in (reading, origin))
+
+
+def _missing(records: Records) -> str:
+    """Say which programs were not there, and why."""
+    found = {name: why for record in records for name, why in (record.get("speed") or {}).get("missing", {}).items()}
+    told = [f"{ARMS[f'speed_{name}']}: {why}" for name, why in found.items()]
+    return f"Not available when this was measured: {'; '.join(told)}." if told else ""
 
 
 def _others(records: Records, table: str) -> str:

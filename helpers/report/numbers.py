@@ -10,7 +10,7 @@ from typing import Any
 from helpers import records
 from helpers.environment import InputError
 from helpers.labels import SYSTEMS
-from helpers.report import storage, summary
+from helpers.report import speed, storage, summary
 from helpers.report.comparisons import FACTORS, ladders
 from helpers.report.summary import Records
 
@@ -89,6 +89,7 @@ def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
                 _put(numbers, f"minilm_{arm}_{task}", metric, 4, scored, root)
     _systems(numbers, found.get("minilm_systems", []), root)
     _files(numbers, found.get("minilm_systems", []), root)
+    _speeds(numbers, found.get("minilm_systems", []), root)
     return numbers
 
 
@@ -129,6 +130,21 @@ def _files(numbers: dict[str, dict[str, Any]], some: Records, root: str) -> None
         size = "packed_mb_within_1_point" if name == "packed" else f"{name}_mb"
         _put(numbers, size, "MB", 2, [(record, one["bytes"]["file"] / 1e6) for record, one in measured], root)
         _put(numbers, f"{name}_loss_points", "points", 2, [(record, -loss.value) for record, _ in measured], root)
+
+
+def _speeds(numbers: dict[str, dict[str, Any]], some: Records, root: str) -> None:
+    """Add how many times as fast as BERT-base the student is: all steps together, and the fastest program alone.
+
+    The first is over BERT-base padded to 128 tokens, with one process on each core; the second is for one row of 128
+    tokens, by one process.
+    """
+    measured = speed.measured(some)
+    for task, rungs in speed.rungs(some).items():
+        of_task = [(record, rungs[-1]["total"]["median"]) for record in measured if record["task"] == task]
+        _put(numbers, f"latency_factor_total_{task}", "x", 0, of_task, root)
+    times = {arm: speed.speed_up(measured, arm, "batch1_length128") for arm in speed.programs(some)}
+    fastest = max((value for value in times.values() if value is not None), default=None)
+    _put(numbers, "latency_factor_batch1_len128", "x", 1, [(record, fastest) for record in measured], root)
 
 
 def write_headline(results_folder: str | Path) -> Path:

@@ -12,11 +12,12 @@ from typing import Any
 
 from helpers import records
 from helpers.environment import InputError
-from helpers.labels import TASKS, task_label
+from helpers.labels import RUNGS, TASKS, task_label
 from helpers.report import captions, provenance, summary
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table, ladders
 from helpers.report.footers import footer
 from helpers.report.numbers import headline, profiles
+from helpers.report.speed import BASE, factors_table, has_factors, has_speeds, programs_table, times_table
 from helpers.report.storage import FIRST, has_files, storage_table
 from helpers.report.summary import Records
 from helpers.report.systems import has_systems, systems_table
@@ -35,6 +36,9 @@ _TABLES = {  # file name: (function, the row that the others are compared with)
     "ladder": (ladder_table, "plain"),
     "systems": (systems_table, "teacher"),
     "storage": (storage_table, FIRST),
+    "programs": (programs_table, BASE),
+    "program_times": (times_table, BASE),
+    "factors": (factors_table, RUNGS["padded"]),
 }
 
 
@@ -47,6 +51,8 @@ _OPTIONAL = {  # tables of what only some runs measure, and whether records hold
     "ladder": ladders,
     "systems": has_systems,
     "storage": has_files,
+    **dict.fromkeys(("programs", "program_times"), has_speeds),
+    "factors": has_factors,
     **dict.fromkeys(("table2", "latency"), lambda some: summary.timed(some)[0]),
 }
 
