@@ -31,7 +31,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values |= {"pretraining_steps": 600, "general_steps": 60, "augmentation_variants": 2}
     values |= {"teacher_epochs": 2, "intermediate_epochs": 1, "prediction_epochs": 1}
     values |= {"distilbert_steps": 40, "albert_steps": 40}
-    values |= {"speed_rounds": 1, "speed_lengths": [4]}
+    values |= {"speed_rounds": 1, "speed_lengths": [4], "latency_repeats": 5, "latency_max_batches": 4}
     values["study"]["notebook_tasks"] = {}
     more = {"teacher_starts": ["given", "random"], "compared_starts": ["projected", "general"]}
     more |= {"ablations": ["no_prediction", "top_layers"], "distilbert_ablations": ["no_soft"]}
@@ -89,7 +89,7 @@ def test_the_study_command_runs_them_all(copy: Path) -> None:
         assert not noise, (path.name, noise)
     again = run(copy, "helpers.study", "run", "--tasks", "sst2", "--workers", "1")
     assert again.returncode == 0
-    assert again.stdout.count("done before") == 8
+    assert again.stdout.count("done before") == 9
     other = run(copy, "helpers.study", "run", "--tasks", "sst2", "--notebooks", "03", "-p", "pruning_amounts", "[1.5]")
     assert other.returncode == 2
     assert other.stderr.count("\n") == 1
