@@ -88,6 +88,13 @@ def test_fewer_bits_are_fewer(name: str, model: nn.Module) -> None:
     assert not torch.equal(logits(program, BATCHES[0]), logits(model, BATCHES[0])), "float32 in disguise"
 
 
+def test_two_processes_are_not_pinned_to_one_core(model: nn.Module) -> None:
+    if reason := backends.why_not("openvino_float32"):
+        pytest.skip(reason)
+    program = backends.build("openvino_float32", model, threads=1, batches=BATCHES)
+    assert program.request.get_compiled_model().get_property("ENABLE_CPU_PINNING") is False
+
+
 def test_padding_changes_nothing(model: nn.Module) -> None:
     for name in ("torch_float32", "onnx_float32", "openvino_float32"):
         if backends.why_not(name) is None:

@@ -26,6 +26,7 @@ class _Compiled(nn.Module):
         import openvino
 
         settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+        settings["ENABLE_CPU_PINNING"] = False  # two processes of one thread each would be pinned to the same core
         compiled = openvino.Core().compile_model(graph, "CPU", settings)
         given = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         if given != precision:  # it falls back without a word
