@@ -58,6 +58,10 @@ def check(chain: Chain) -> None:
 def batches(chain: Chain) -> list[Rows]:
     """Return the validation rows as batches of 32, rows of like length together, not yet padded."""
     rows = [{name: row[name] for name in tasks.FIELDS} for row in arms.rows(chain)]
+    return _cut(rows)
+
+
+def _cut(rows: Rows) -> list[Rows]:
     return [rows[start : start + BATCH_SIZE] for start in range(0, len(rows), BATCH_SIZE)]
 
 
@@ -88,8 +92,7 @@ def training_batches(chain: Chain) -> list[Rows]:
     few = chain.data.train.select(range(min(256, len(chain.data.train))))
     encoded = tasks.encode(few, chain.data.task, words, max_length=chain.recipe.max_length)
     rows = [{name: row[name] for name in tasks.FIELDS} for row in encoded]
-    rows.sort(key=lambda row: len(row["input_ids"]))
-    return [rows[start : start + BATCH_SIZE] for start in range(0, len(rows), BATCH_SIZE)]
+    return _cut(sorted(rows, key=lambda row: len(row["input_ids"])))
 
 
 def answers(chain: Chain, program: nn.Module) -> np.ndarray:

@@ -21,7 +21,7 @@ NONE = "No record has times of programs; run notebook 10_speed."
 
 @styled
 def speed_factors(records: Records) -> Figure:
-    """Draw the seconds of each rung from BERT-base padded down, with its factor and the product so far.
+    """Draw the seconds of each rung from BERT-base padded down, with its factor, and the factor of all.
 
     Raises `InputError` if no record has them.
     """

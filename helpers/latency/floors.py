@@ -42,9 +42,7 @@ def matrix_rates(threads_used: int) -> dict[str, float]:
         "bf16": [lambda: short @ other],
         "int8": [lambda: torch._int_mm(*small)],
     }
-    if (
-        torch.backends.mkldnn.is_available()
-    ):  # another library than torch's own choice; on some processors twice as fast
+    if torch.backends.mkldnn.is_available():  # another library than torch's own choice, faster on some processors
         blocked = left.to_mkldnn(), right.to_mkldnn()
         products["float32"].append(lambda: nn.functional.linear(*blocked))
     with threads(threads_used), torch.inference_mode():

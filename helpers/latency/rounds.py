@@ -10,7 +10,7 @@ import numpy as np
 from helpers.environment import InputError
 from helpers.latency.batches import balanced_orders
 
-__all__ = ["factors", "rounds"]
+__all__ = ["factors", "quotient", "rounds"]
 
 
 def rounds(ways: Mapping[str, Callable[[], float]], n: int) -> dict[str, list[float]]:
@@ -48,15 +48,16 @@ def factors(seconds: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
             {
                 "way": name,
                 "seconds": float(np.median(each)),
-                "factor": _quotient(before, each),
-                "total": _quotient(first, each),
+                "factor": quotient(before, each),
+                "total": quotient(first, each),
             }
         )
         before = each
     return found
 
 
-def _quotient(slower: np.ndarray, faster: np.ndarray) -> dict[str, float]:
+def quotient(slower: np.ndarray, faster: np.ndarray) -> dict[str, float]:
+    """Return the median over pairs of `slower / faster`, seconds `[n]` each, with its 95 % bootstrap interval."""
     ratios = slower / faster
     drawn = np.random.default_rng(0).integers(0, len(ratios), size=(1000, len(ratios)))
     low, high = np.quantile(np.median(ratios[drawn], axis=1), [0.025, 0.975])

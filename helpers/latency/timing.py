@@ -17,6 +17,7 @@ from torch import nn
 from helpers.environment import InputError, load
 from helpers.environment import threads as pinned
 from helpers.latency.batches import Batch, Rows, balanced_orders, check_rows, joined, pad, schedule, spread
+from helpers.latency.rounds import quotient
 from helpers.latency.turns import wait_for_turn
 from helpers.tasks import FIELDS
 
@@ -123,11 +124,8 @@ def peak_memory_mb() -> float:
     """Return the largest resident memory of this process so far, in MB (10**6 bytes)."""
     status = Path("/proc/self/status")
     if status.exists():  # getrusage, there, begins with the memory of the process that started this one
-        return (
-            next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-            * 1024
-            / 1e6
-        )
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
     if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset / 1e6
     import resource  # not on Windows
@@ -176,15 +174,12 @@ def _synchronize(where: torch.device) -> None:
 
 
 def _summary(seconds: np.ndarray, baseline: np.ndarray, batches: Sequence[Batch]) -> dict[str, Any]:
-    ratios = baseline / seconds
-    drawn = np.random.default_rng(0).integers(0, len(ratios), size=(1000, len(ratios)))
-    low, high = np.quantile(np.median(ratios[drawn], axis=1), [0.025, 0.975])
     return {
         "median_ms": float(np.median(seconds) * 1e3),
         "p95_ms": float(np.quantile(seconds, 0.95) * 1e3),
         "repeats": len(seconds),
         "mean_tokens": float(np.mean([batch.tokens for batch in batches])),
-        "speedup": {"median": float(np.median(ratios)), "low": float(low), "high": float(high)},
+        "speedup": quotient(baseline, seconds),
     }
 
 
