@@ -346,3 +346,24 @@ def test_a_stored_shape_that_does_not_fit_is_a_sentence(tmp_path: Path) -> None:
     models.save(made, tiny.words(tmp_path), tmp_path)
     with pytest.raises(InputError, match="embedding_size is 99"):
         models.read(tmp_path)
+
+
+# the last layer for the first token alone
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_what_nobody_reads_is_left_out_and_nothing_changes(name: str, attention: str) -> None:
+    whole = model(SHAPES[name])
+    whole.config._attn_implementation = attention
+    before = {key: value.clone() for key, value in whole.state_dict().items()}
+    lean = models.first_token(whole)
+    lengths = []
+    lean.bert.encoder.register_forward_hook(lambda *found: lengths.append(found[-1].last_hidden_state.shape[1]))
+    rows = inputs()
+    with torch.no_grad():
+        assert torch.allclose(lean(**rows).logits, whole(**rows).logits, atol=1e-5)
+        assert lengths == [1], "one token is written"
+        one = {key: value[:1, :1] for key, value in rows.items()}
+        assert torch.allclose(lean(**one).logits, whole(**one).logits, atol=1e-5)
+    assert all(torch.equal(value, before[key]) for key, value in whole.state_dict().items()), "the model stays"

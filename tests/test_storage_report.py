@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import fake_records
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 from test_storage import bert
+from tokenizers import Tokenizer
 from transformers import BertTokenizer
 
-from helpers import figures, records, report, storage
+from helpers import backends, figures, records, report, storage
 from helpers.compress import quantization
 from helpers.environment import InputError
 from helpers.labels import ARMS
@@ -150,6 +152,62 @@ def test_bytes_are_predicted(layouts: tuple[str, ...]) -> None:
     assert found.keys() == measured.keys()
     assert found["embedding"] == pytest.approx(measured["embedding"], rel=0.04 if "entropy" in layouts else 1e-3)
     assert found["embedding"] != storage.predicted(model)["embedding"] == storage.breakdown(model)["embedding"]
+
+
+def test_an_exported_file_answers_without_this_collection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{i}" for i in range(55))]
+    tokenizer = BertTokenizer(vocab={name: i for i, name in enumerate(names)})
+    path, graph = tmp_path / "model", tmp_path / "out" / "student.onnx"
+    model = quantization.rounded(bert(), "int4", 8)
+    storage.save(model, path, tokenizer=tokenizer, layouts=("entropy",))
+    if reason := backends.why_not("onnx_float32"):
+        assert command.main(["export", str(path), str(graph)]) == 2 and "not installed" in capsys.readouterr().err
+        pytest.skip(reason)
+    assert command.main(["export", str(path), str(graph)]) == 0
+    assert "student.onnx: " in capsys.readouterr().out and len(list(graph.parent.iterdir())) == 2
+    import onnxruntime
+
+    long = " ".join(["word7"] * 100)  # more than the model has positions for
+    rows = Tokenizer.from_file(str(graph.with_suffix(".tokenizer.json"))).encode_batch(["word3 word4", long])
+    inputs = {"input_ids": [r.ids for r in rows], "token_type_ids": [r.type_ids for r in rows]}
+    inputs = {name: np.array(each) for name, each in inputs.items()}
+    inputs["attention_mask"] = np.array([row.attention_mask for row in rows])
+    found = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]).run(None, inputs)[0]
+    own = tokenizer(["word3 word4", long], padding=True, truncation=True, max_length=20, return_tensors="pt")
+    assert np.allclose(found, storage.load(path)(**own).logits.detach().numpy(), atol=1e-5)
+
+
+def test_the_readmes_code_classifies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    packed, exported = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{i}" for i in range(55))]
+    monkeypatch.chdir(tmp_path)
+    file = re.search(r'file = "(.*)"', packed)[1]
+    storage.save(bert(), file, tokenizer=BertTokenizer(vocab={name: i for i, name in enumerate(names)}))
+    exec(packed, {})
+    assert capsys.readouterr().out.count("[") == 3, "two rows"
+    command_line = re.search(r"python -m helpers.storage (export .*)", text)[1]
+    if reason := backends.why_not("onnx_float32"):
+        pytest.skip(reason)
+    assert command.main(command_line.split()) == 0
+    exec(exported, {})
+    assert capsys.readouterr().out.count("[") == 3
+
+
+def test_what_onnx_has_no_words_for_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if reason := backends.why_not("onnx_float32"):
+        pytest.skip(reason)
+    path = tmp_path / "model"
+    storage.save(quantization.quantize(bert()), path)
+    assert command.main(["export", str(path), str(tmp_path / "int8.onnx")]) == 2
+    assert "layers of PyTorch's own int8 weights" in capsys.readouterr().err
+    storage.save(bert(), path)
+    (tmp_path / "folder.onnx").mkdir()
+    assert command.main(["export", str(path), str(tmp_path / "folder.onnx")]) == 1
+    assert "No graph could be written" in capsys.readouterr().err
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["folder.onnx", "model"], "nothing half-written"
 
 
 def test_inspect_says_what_is_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,24 +11,11 @@ from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
 from helpers.compress import quantization
+from helpers.models import Logits
 
-__all__ = ["Logits", "bf16", "compiled", "compiler", "float32", "int8", "largest", "torchao_int8"]
+__all__ = ["bf16", "compiled", "compiler", "float32", "int8", "largest", "torchao_int8"]
 
 Batches = Sequence[Mapping[str, Tensor]]
-
-
-class Logits(nn.Module):
-    """A classifier that returns its logits `[B, C]` in float32, and nothing else."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, input_ids: Tensor, token_type_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return the logits."""
-        return self.model(
-            input_ids=input_ids, token_type_ids=token_type_ids, attention_mask=attention_mask
-        ).logits.float()
 
 
 def float32(model: BertForSequenceClassification, threads: int, batches: Batches) -> nn.Module:

@@ -1,4 +1,4 @@
-"""ONNX Runtime: the model exported to ONNX, in float32 or with int8 matrix products."""
+"""ONNX Runtime: the model exported to ONNX (`storage.export`), in float32 or with int8 matrix products."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from helpers.backends.eager import Logits, largest
+from helpers import storage
 from helpers.tasks import FIELDS
 
-__all__ = ["export", "float32", "int8"]
+__all__ = ["float32", "int8"]
 
 Batches = Sequence[Mapping[str, Tensor]]
 
@@ -37,28 +37,11 @@ class _Session(nn.Module):
         return torch.from_numpy(self.session.run(None, {name: inputs[name].numpy() for name in FIELDS})[0])
 
 
-def export(model: BertForSequenceClassification, path: Path, batches: Batches) -> None:
-    """Write a model as an ONNX graph for batches of any size: inputs `[B, T]` as the tokenizer names them, `logits`."""
-    either = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
-    example = largest(batches)
-    torch.onnx.export(
-        Logits(model).eval(),
-        kwargs={name: example[name] for name in FIELDS},
-        f=path,
-        dynamo=True,
-        dynamic_shapes=dict.fromkeys(FIELDS, either),
-        input_names=list(FIELDS),
-        output_names=["logits"],
-        external_data=False,
-        verbose=False,
-    )
-
-
 def float32(model: BertForSequenceClassification, threads: int, batches: Batches) -> nn.Module:
     """Return the model as a graph that ONNX Runtime optimizes on loading."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        export(model, path, batches)
+        storage.export(model, path)
         return _Session(path.read_bytes(), threads)
 
 
@@ -68,6 +51,6 @@ def int8(model: BertForSequenceClassification, threads: int, batches: Batches) -
 
     with tempfile.TemporaryDirectory() as folder:
         path, smaller = Path(folder) / "model.onnx", Path(folder) / "int8.onnx"
-        export(model, path, batches)
+        storage.export(model, path)
         quantize_dynamic(path, smaller, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True)
         return _Session(smaller.read_bytes(), threads)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from helpers.backends.eager import Logits, largest
+from helpers.backends.eager import largest
 from helpers.environment import RunError
+from helpers.models import Logits
 from helpers.tasks import FIELDS
 
 __all__ = ["bf16", "float32", "int8"]

@@ -5,10 +5,14 @@ from helpers.models.building import SHAPES, classifier, encoder, language_model,
 from helpers.models.checkpoints import Checkpoint, common_tokenizer, read, read_config, save, tokenizer
 from helpers.models.compact import build, check, own_tensors, share
 from helpers.models.dropout import lighten
+from helpers.models.first_token import FirstTokenLayer, first_token
+from helpers.models.logits import Logits
 from helpers.models.students import layer_map, project_embeddings, project_layers
 
 __all__ = [
     "Checkpoint",
+    "FirstTokenLayer",
+    "Logits",
     "SHAPES",
     "build",
     "check",
@@ -16,6 +20,7 @@ __all__ = [
     "common_tokenizer",
     "encoder",
     "expose_scores",
+    "first_token",
     "language_model",
     "layer_map",
     "lighten",

@@ -4,6 +4,7 @@ from helpers.storage.codes import BITS, Coded, Coding, code, codes_of, decode, e
 from helpers.storage.files import load, load_tokenizer, save
 from helpers.storage.header import FORMAT, VERSION, read_header
 from helpers.storage.layouts import LAYOUTS
+from helpers.storage.onnx_files import export
 from helpers.storage.sizes import breakdown, count, part, predicted, size, state_dict_bytes
 from helpers.storage.words import pieces, with_pieces
 
@@ -20,6 +21,7 @@ __all__ = [
     "count",
     "decode",
     "encode",
+    "export",
     "load",
     "load_tokenizer",
     "part",
