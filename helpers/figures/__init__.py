@@ -2,6 +2,7 @@
 
 from helpers.figures.comparisons import differences
 from helpers.figures.models import bytes_bar, loss_curves, sparsity_heatmap
+from helpers.figures.pareto import choices
 from helpers.figures.published import published
 from helpers.figures.results import figure1, size_score_latency
 from helpers.figures.speed import programs, speed_factors
@@ -15,6 +16,7 @@ __all__ = [
     "alt_text",
     "bytes_bar",
     "caption",
+    "choices",
     "differences",
     "figure1",
     "head_importance",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from helpers.figures.pareto import choices
 from helpers.figures.results import figure1
 from helpers.figures.speed import programs, speed_factors
 from helpers.figures.storage import storage_ladder
 from helpers.figures.structure import has_removals, removal_curves
 from helpers.figures.systems import systems
 from helpers.report import summary
+from helpers.report.pareto import has_choices
 from helpers.report.speed import has_factors, has_speeds
 from helpers.report.storage import has_files
 from helpers.report.summary import Records
@@ -19,7 +21,7 @@ __all__ = ["published"]
 
 
 def published(records: Records) -> dict[str, Figure]:
-    """Draw Figure 1, all systems, what was removed, files, programs and factors, where records have what they show."""
+    """Draw Figure 1 and what else is published, where records have what it shows."""
     found = {}
     if any(summary.sweep(records, task) for task in summary.tasks_of(records)):
         found["figure1"] = figure1(records)
@@ -33,4 +35,6 @@ def published(records: Records) -> dict[str, Figure]:
         found["programs"] = programs(records)
     if has_factors(records):
         found["factors"] = speed_factors(records)
+    if has_choices(records):
+        found["choices"] = choices(records)
     return found

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from helpers.environment import InputError
+from helpers.figures.numbering import number_spots
 from helpers.figures.style import COLOURS, MARKERS, colour, describe, family, label_below, mark, panels, styled
 from helpers.labels import METRICS, joined, task_label
 from helpers.report import summary
@@ -21,7 +21,6 @@ __all__ = ["systems"]
 
 LARGEST = 200  # the area of the teacher's marker, in square points
 UNTIMED = 60
-LETTER = (5.0, 8.0)  # width and height of a digit, in points
 LINE = 0.2  # of the legend, in inches
 
 
@@ -66,7 +65,8 @@ def systems(records: Records) -> Figure:
     label_below(axes, "file (MB)")
     figure.draw_without_rendering()  # only now are places on the page known
     for axis, points in zip(axes, found.values(), strict=True):
-        _number(axis, points, numbers)
+        spots = {arm: (one.megabytes, one.score.value, _area(one), colour(arm)) for arm, one in points.items()}
+        number_spots(axis, spots, numbers)
     told = []
     for task, points in found.items():
         each = [
@@ -94,31 +94,3 @@ def _fit(axis: Axes, values: Sequence[float], floor: float | None) -> None:
 
 def _area(one: System) -> float:
     return LARGEST / one.factor if one.factor else UNTIMED
-
-
-def _number(axis: Axes, points: Mapping[str, System], numbers: Mapping[str, str]) -> None:
-    """Write each point's number around its marker, as near as it covers no marker and no other number."""
-    scale = 72 / axis.figure.dpi
-    middles = {arm: scale * axis.transData.transform((one.megabytes, one.score.value)) for arm, one in points.items()}
-    taken = [(*middle, *([0.9 * math.sqrt(_area(points[arm]))] * 2)) for arm, middle in middles.items()]
-    for arm, (x, y) in middles.items():
-        size = (LETTER[0] * len(numbers[arm]), LETTER[1])
-        tried = []
-        for away in (2, 8, 14, 20):
-            radius = math.sqrt(_area(points[arm])) / 2 + away
-            for turn in range(8):
-                across, up = math.cos(turn * math.pi / 4), math.sin(turn * math.pi / 4)
-                place = (x + across * (radius + size[0] / 2), y + up * (radius + size[1] / 2))
-                tried.append((sum(_overlap((*place, *size), other) for other in taken), len(tried), place))
-        _, _, (left, top) = min(tried)
-        taken.append((left, top, *size))
-        own = {"fontsize": 8, "color": colour(arm), "ha": "center", "va": "center"}
-        own["path_effects"] = [withStroke(linewidth=2, foreground="white")]
-        place = {"xytext": (left - x, top - y), "textcoords": "offset points"}
-        axis.annotate(numbers[arm], (points[arm].megabytes, points[arm].score.value), **own, **place)
-
-
-def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
-    """Return the common area of two boxes, each middle (x, y), width and height."""
-    sides = [(one[i + 2] + other[i + 2]) / 2 - abs(one[i] - other[i]) for i in (0, 1)]
-    return max(0.0, sides[0]) * max(0.0, sides[1])

@@ -13,7 +13,7 @@ from helpers.report import cells, summary
 from helpers.report.cells import DASH
 from helpers.report.summary import Records, Summary
 
-__all__ = ["ARMS", "System", "has_systems", "of_task", "systems_table", "timed_tasks"]
+__all__ = ["ARMS", "System", "factor", "has_systems", "of_task", "systems_table", "timed_tasks"]
 
 # Bytes and speed alone, of published shapes, then what was trained; a star stands for any ending.
 ARMS = (
@@ -60,7 +60,8 @@ def of_task(records: Records, task: str) -> dict[str, System]:
         measured = summary.arms_of(records, arm, task=task)
         if not measured:
             continue
-        factors = [factor for record in kept if record["task"] == task and (factor := _factor(record, arm)) is not None]
+        of_runs = [factor(record, arm, beside="teacher") for record in kept if record["task"] == task]
+        factors = [one for one in of_runs if one is not None]
         found[arm] = System(
             megabytes=median(one["bytes"]["file"] for _, one in measured) / 1e6,
             factor=median(factors) if factors else None,
@@ -69,17 +70,17 @@ def of_task(records: Records, task: str) -> dict[str, System]:
     return found
 
 
-def _factor(record: Mapping, arm: str) -> float | None:
-    """Return how many times as fast as the teacher an arm is in one run, in batches of 32 at their true lengths.
+def factor(record: Mapping, arm: str, *, beside: str) -> float | None:
+    """Return how many times as fast as another an arm is in one run, in batches of 32 at their true lengths.
 
-    Pair by pair of batches where the run's baseline was the teacher, else by way of the baseline.
+    Pair by pair of batches where the run's baseline was the other, else by way of the baseline.
     """
     factors = {
         one["arm"]: one["latency"]["batch32_true"]["speedup"]["median"]
         for one in record["arms"]
-        if one["arm"] in ("teacher", arm) and (one["latency"] or {}).get("batch32_true")
+        if one["arm"] in (beside, arm) and (one["latency"] or {}).get("batch32_true")
     }
-    return factors[arm] / factors["teacher"] if {"teacher", arm} <= factors.keys() else None
+    return factors[arm] / factors[beside] if {beside, arm} <= factors.keys() else None
 
 
 def systems_table(records: Records) -> pd.DataFrame:
