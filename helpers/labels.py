@@ -14,6 +14,7 @@ __all__ = [
     "STUDY",
     "SYSTEMS",
     "TASKS",
+    "WARM",
     "joined",
     "task_label",
 ]
@@ -151,12 +152,15 @@ ARMS |= {  # programs: each computes the student
     "speed_openvino_bf16": "OpenVINO, bf16",
     "speed_openvino_int8": "OpenVINO, int8",
 }
+WARM = "_warm"  # ends the name of a timed block whose passes come right after another of the same arm
+ARMS |= {f"{name}_cls": f"{title}, last layer for [CLS]" for name, title in ARMS.items() if name.startswith("speed_")}
 RUNGS = {  # of the ladder of times, from the slowest
     "padded": "BERT-base, padded to 128 tokens, PyTorch float32",
     "true_lengths": "true lengths, rows of like length together",
     "distilled": "distilled student",
     "quantized": "int8 layers, PyTorch",
     "program": "fastest program",
+    "cls": "last layer for the first token alone",
     "processes": "one process on each core",
 }
 

@@ -89,11 +89,16 @@ def arms_table(arms: Sequence[Mapping[str, Any]], task: str) -> pd.DataFrame:
                 metric: f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]" if score else "–",
                 "difference": f"{versus['difference']:+.3f} to {_reference(arm, arms)}{noise}" if versus else "–",
                 "lead kept": "–" if arm["retention"] is None else f"{arm['retention']:.0%}",
-                "MB": f"{arm['bytes']['file'] / 1e6:.2f}",
+                "MB": _megabytes(arm["bytes"]["file"]),
                 "weights": f"{arm['parameters']:,}",
             }
         )
     return pd.DataFrame(rows, columns=columns).set_index("model")
+
+
+def _megabytes(size: int) -> str:
+    """Return bytes as MB, with more digits where a model is small."""
+    return f"{size / 1e6:.2f}" if size >= 1e6 else f"{size / 1e6:.3f}"
 
 
 def speed_table(arms: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

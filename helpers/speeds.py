@@ -177,8 +177,9 @@ def floors(
     threads = chain.recipe.latency_threads
     matrix = latency.matrix_rates(threads)
     for one in found:
-        model: Any = base if one["arm"] == BASE else student
-        precision = "float32" if one["arm"] == BASE else BACKENDS[one["arm"].removeprefix("speed_")].precision
+        backend = BACKENDS["torch_float32" if one["arm"] == BASE else one["arm"].removeprefix("speed_")]
+        whole: Any = base if one["arm"] == BASE else student
+        model, precision = models.first_token(whole) if backend.first_token else whole, backend.precision
         size = latency.weight_bytes(model, precision=precision, batch_size=1, length=1)
         measured = latency.Rates(matrix[precision], latency.read_rate(threads, size_bytes=size))
         found_rates[one["arm"]] = measured._asdict()
@@ -203,11 +204,11 @@ def takes(chain: Chain, student: nn.Module, name: str) -> dict[str, float]:
 
 
 def fastest(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return the back end that was fastest on the task's own batches."""
+    """Return the back end that was fastest on the task's own batches, of those that compute the whole model."""
     timed = {
         one["arm"].removeprefix("speed_"): one["latency"]["validation_seconds"]
         for one in found
-        if one["arm"] != BASE and one["latency"]
+        if one["arm"] != BASE and not one["arm"].endswith("_cls") and one["latency"]
     }
     return min(timed, key=lambda name: timed[name])
 

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForSequenceClassification
 
@@ -314,11 +315,26 @@ def test_real_models_are_measured():
     assert latency.peak_memory_mb() > 50
 
 
+def test_a_warm_pass_comes_right_after_one_of_the_same_arm(clock):
+    def fetch(call):
+        return 0.5 * (len(clock.calls) > 1 and clock.calls[-2][0] != clock.calls[-1][0])
+
+    arms = {name: Arm(name, clock, cost, fetch) for name, cost in (("a", 0.02), ("b", 0.01))}
+    found = latency.measure(
+        arms, rows(), padded_length=PADDED, threads=1, batch_size=3, repeats=4, baseline="a", blocks=[], lengths=[6]
+    )["arms"]
+    assert found["b"]["batch1_length6_warm"]["median_ms"] == pytest.approx(60)
+    assert found["b"]["batch1_length6_warm"]["speedup"]["median"] == pytest.approx(2)
+    cold = found["b"]["batch1_length6"]["median_ms"]
+    assert cold > 60, "in turns it follows the other arm"
+
+
 def test_rows_of_one_length_have_no_padding(clock):
     found = measure(clock, blocks=[], lengths=[6])
     slow = found["arms"]["a"]
     assert set(slow) == {
         "batch1_length6",
+        "batch1_length6_warm",
         "batch3_length6",
         "batch3_true",
         "validation_seconds",
@@ -326,9 +342,9 @@ def test_rows_of_one_length_have_no_padding(clock):
     }
     assert slow["batch1_length6"]["mean_tokens"] == 6 and slow["batch3_length6"]["mean_tokens"] == 18
     assert slow["batch3_length6"]["repeats"] == slow["batch1_length6"]["repeats"] == 4
-    seen = [call for call in clock.calls if call[0] == "a"][:12]
+    seen = [call for call in clock.calls if call[0] == "a"][:22]
     assert all(ids.shape[1] == 6 and mask.all() for _, ids, _, mask in seen)
-    assert seen[8][1].tolist() == [[1] * 5 + [2], [2, 2, 3, 3, 3, 3], [4] * 6], "the rows, one after another"
+    assert seen[18][1].tolist() == [[1] * 5 + [2], [2, 2, 3, 3, 3, 3], [4] * 6], "the rows, one after another"
     with pytest.raises(InputError, match="a length is 0"):
         measure(clock, lengths=[0])
 
@@ -368,9 +384,10 @@ def test_operations_are_those_that_torch_counts(compact):
     model = models.build(BertForSequenceClassification, BertConfig(**shape, **more)).eval()
     for rows_, length in ((1, 7), (3, 5)):
         ids = torch.ones(rows_, length, dtype=torch.long)
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            model(input_ids=ids, attention_mask=ids)
-        assert latency.operations(model, batch_size=rows_, length=length) == counter.get_total_flops()
+        for each in (model, models.first_token(model)):
+            with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+                each(input_ids=ids, attention_mask=ids)
+            assert latency.operations(each, batch_size=rows_, length=length) == counter.get_total_flops()
 
 
 def test_a_floor_is_the_larger_of_two_times():

@@ -21,6 +21,7 @@ SECONDS = {
     "distilled": 1.0,
     "quantized": 0.5,
     "program": 0.25,
+    "cls": 0.22,
     "processes": 0.2,
 }
 
@@ -66,6 +67,8 @@ def timed(ms: float) -> dict:
     block = {"median_ms": ms, "p95_ms": 1.2 * ms, "repeats": 30, "mean_tokens": 128.0, "speedup": of(100.0 / ms)}
     return {
         "batch1_length128": block,
+        "batch1_length128_warm": block | {"median_ms": ms / 2, "speedup": of(120.0 / ms)},
+        "batch32_true": block,
         "batch32_length128": block | {"median_ms": 30 * ms, "mean_tokens": 4096.0},
         "validation_seconds": ms / 100,
         "validation_estimated": False,
@@ -93,7 +96,7 @@ def test_programs_stand_in_their_order_with_what_they_take() -> None:
 
 def test_times_have_their_factor_over_bert_base() -> None:
     table = report.times_table([programs()])
-    assert list(table) == ["1 row of 128 tokens", "32 rows of 128 tokens"]
+    assert list(table) == ["1 row of 128 tokens", "1 row of 128 tokens, warm", "32 rows of 128 tokens"]
     assert table.loc["PyTorch, int8", "1 row of 128 tokens"] == "2.50 ms (40.0x)"
     assert table.loc["BERT-base shape", "1 row of 128 tokens"] == "100 ms (1.00x)"
 
@@ -124,7 +127,8 @@ def test_tables_figures_and_numbers_are_published_where_there_are_programs(tmp_p
         records.write(record, tmp_path / "minilm_systems" / "records")
     numbers = json.loads(report.render_headline(tmp_path))
     assert numbers["latency_factor_total_sst2"]["value"] == 500 and numbers["latency_factor_total_sst2"]["unit"] == "x"
-    assert numbers["latency_factor_batch1_len128"]["value"] == 80
+    assert numbers["latency_factor_batch1_len128"]["value"] == 96, "asked again and again"
+    assert numbers["latency_factor_batch1_len128_in_turns"]["value"] == 80
     assert numbers["latency_factor_batch1_len128"]["records"][0].endswith("10_speed.sst2.seed0.json")
 
 

@@ -7,13 +7,14 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from IPython.utils.capture import capture_output
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
+from helpers import models
 from helpers.backends import eager, onnx_graphs, openvino_graphs
 from helpers.environment import InputError, RunError, cpu_flags
 from helpers.environment import threads as pinned
@@ -34,6 +35,7 @@ class Backend:
     packages: tuple[str, ...] = ()  # to be installed beside this collection's own
     flags: frozenset[str] = frozenset()  # one of these is needed of the CPU
     compiler: bool = False
+    first_token: bool = False  # the last layer computes what the classifier reads, and no more
 
 
 def title(name: str) -> str:
@@ -53,6 +55,7 @@ BACKENDS = {
     "openvino_bf16": Backend("bf16", openvino_graphs.bf16, ("openvino",), flags=BF16),
     "openvino_int8": Backend("int8", openvino_graphs.int8, ("openvino", "nncf")),
 }
+BACKENDS |= {f"{name}_cls": replace(backend, first_token=True) for name, backend in BACKENDS.items()}
 
 
 def why_not(name: str) -> str | None:
@@ -82,7 +85,8 @@ def build(name: str, model: BertForSequenceClassification, *, threads: int, batc
         raise InputError(f"{title(name)} is not available: {reason}.")
     try:
         with _silence(), pinned(threads), torch.inference_mode():
-            taken = backend.take(model, threads, batches).eval()
+            asked = models.first_token(model) if backend.first_token else model
+            taken = backend.take(asked, threads, batches).eval()
             for some in (batches[0], {name: rows[:1] for name, rows in batches[0].items()}):
                 taken(**some)
     except RunError:

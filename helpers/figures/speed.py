@@ -75,11 +75,16 @@ def programs(records: Records) -> Figure:
 
     Raises `InputError` if no record has them.
     """
-    arms, blocks = speed.programs(records), speed.blocks(records)[-2:]
+    arms, blocks = speed.programs(records), speed.longest(records)
     if not arms or not blocks:
         raise InputError(NONE)
     some = speed.measured(records)
-    size = {"figsize": (10.0, 0.42 * len(arms) + 1.7), "sharey": True, "squeeze": False, "layout": "constrained"}
+    size = {
+        "figsize": (2.8 + 3.4 * len(blocks), 0.42 * len(arms) + 1.7),
+        "sharey": True,
+        "squeeze": False,
+        "layout": "constrained",
+    }
     figure, axes = plt.subplots(1, len(blocks), **size)
     plt.close(figure)
     told = []
@@ -89,7 +94,7 @@ def programs(records: Records) -> Figure:
             least = speed.least(some, arm, block)
             if ms is None:
                 continue
-            precision = arm.rpartition("_")[2]
+            precision = arm.removesuffix("_cls").rpartition("_")[2]
             axis.barh(row, ms, height=0.65, color=SHADES[precision])
             if least is not None:
                 axis.plot([least] * 2, [row - 0.42, row + 0.42], color="black", linewidth=1.5)
@@ -107,7 +112,8 @@ def programs(records: Records) -> Figure:
     figure.legend(handles=[*entries, mark("black", "|", "floor", size=12)], loc="outside upper center", ncols=4)
     text = (
         "Milliseconds of the distilled student by several programs, and the least that this machine could take: its "
-        "operations at the rate of plain matrix products, or its bytes at the rate of plain reading. "
+        "operations at the rate of plain matrix products, or its bytes at the rate of plain reading. Warm: each timed "
+        "pass comes right after another of the same program; else after one of another program. "
         f"{summary.machine(some[0])}. {provenance(some)}"
     )
     return describe(figure, caption=text, alt=f"Bars of milliseconds: {'; '.join(told)}.")

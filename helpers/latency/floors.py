@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from transformers import BertForSequenceClassification
 
+from helpers import models
 from helpers.environment import threads
 
 __all__ = ["BYTES", "Rates", "floor_ms", "matrix_rates", "operations", "read_rate", "weight_bytes"]
@@ -64,13 +65,20 @@ def operations(model: BertForSequenceClassification, *, batch_size: int, length:
 
     Linear layers of the encoder at each token, of pooler and classifier once a row, and attention's two products.
     """
-    layers = list(model.bert.encoder.layer)  # one that is shared counts as often as it is asked
-    modules = [module for layer in layers for module in layer.modules()]
-    per_token = sum(2 * module.weight.numel() for module in modules if isinstance(module, nn.Linear))
-    per_row = sum(2 * layer.weight.numel() for layer in (model.bert.pooler.dense, model.classifier))
-    width = sum(layer.attention.self.query.out_features for layer in layers)
-    attention = 4 * width * length  # scores, then values: for each token, with each other
-    return batch_size * (length * (per_token + attention) + per_row)
+    total = _operations(model.bert.pooler, model.classifier)  # of a row
+    for layer in model.bert.encoder.layer:  # one that is shared counts as often as it is asked
+        own: Any = layer.attention
+        mixed = 4 * own.self.query.out_features * length  # scores, then values: for a token, with each
+        read = _operations(own.self.key, own.self.value)
+        written = 1 if isinstance(layer, models.FirstTokenLayer) else length
+        total += length * read + written * (_operations(layer) - read + mixed)
+    return batch_size * total
+
+
+def _operations(*modules: nn.Module) -> int:
+    """Return the multiplications and additions of all linear layers in some modules, for one token."""
+    parts = [part for module in modules for part in module.modules()]
+    return sum(2 * part.weight.numel() for part in parts if isinstance(part, nn.Linear))
 
 
 def weight_bytes(model: BertForSequenceClassification, *, precision: str, batch_size: int, length: int) -> int:

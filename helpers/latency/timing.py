@@ -16,6 +16,7 @@ from torch import nn
 
 from helpers.environment import InputError, load
 from helpers.environment import threads as pinned
+from helpers.labels import WARM
 from helpers.latency.batches import Batch, Rows, balanced_orders, check_rows, joined, pad, schedule, spread
 from helpers.latency.rounds import quotient
 from helpers.latency.turns import wait_for_turn
@@ -47,8 +48,10 @@ def measure(
     own batches in the order given, each padded to its longest row, from the start again while fewer than
     `repeats`) and `batch<batch_size>_padded`. `blocks` names those to measure, all by default; the set's own
     batches are timed in any case. For each of `lengths` there are `batch1_length<n>` and `batch<batch_size>_length<n>`,
-    too: rows joined and cut to `n` tokens, so that none is padding. A last, smaller batch counts in the set's seconds,
-    not in the block's figures.
+    too: rows joined and cut to `n` tokens, so that none is padding. `batch1_length<n>_warm` is the first of them with
+    an untimed pass of the same arm right before each timed one: in turns, each arm finds the processor's caches full of
+    another's weights; warm, it finds its own, as where one model is asked again and again. A last, smaller batch counts
+    in the set's seconds, not in the block's figures.
 
     `validation_seconds` sums the median time of each of the set's batches. Where there are more than
     `max_batches`, an evenly spaced part is timed and scaled by its tokens, and `validation_estimated` is true.
@@ -93,6 +96,7 @@ def measure(
     for length in lengths:
         cut = [pad([row], None, pad_id, where) for row in joined(rows, length, batch_size)]
         asked[f"batch1_length{length}"] = [cut[index] for index in spread(len(cut), repeats)]
+        asked[f"batch1_length{length}{WARM}"] = asked[f"batch1_length{length}"]
         asked[f"batch{batch_size}_length{length}"] = [
             pad(joined(rows, length, batch_size), None, pad_id, where)
         ] * repeats
@@ -102,7 +106,7 @@ def measure(
     measured: dict[str, dict[str, Any]] = {name: {} for name in arms}
     with pinned(threads), _no_garbage_collection(), torch.inference_mode():
         for block, batches in asked.items():
-            times = _times(models, batches, warmup, where)
+            times = _times(models, batches, warmup, where, warm=block.endswith(WARM))
             for name, row in zip(arms, times, strict=True):
                 measured[name][block] = _summary(row, times[first], batches)
 
@@ -147,8 +151,10 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _times(models: Sequence[nn.Module], batches: list[Batch], warmup: int, where: torch.device) -> np.ndarray:
-    """Return seconds `[arms, batches]`."""
+def _times(
+    models: Sequence[nn.Module], batches: list[Batch], warmup: int, where: torch.device, *, warm: bool = False
+) -> np.ndarray:
+    """Return seconds `[arms, batches]`; `warm`, of a second pass each time."""
     for batch in itertools.islice(itertools.cycle(batches), warmup):
         for model in models:
             _seconds(model, batch, where)
@@ -156,6 +162,8 @@ def _times(models: Sequence[nn.Module], batches: list[Batch], warmup: int, where
     times = np.empty((len(models), len(batches)))
     for column, batch in enumerate(batches):
         for row in orders[column % len(orders)]:
+            if warm:
+                _seconds(models[row], batch, where)
             times[row, column] = _seconds(models[row], batch, where)
     return times
 

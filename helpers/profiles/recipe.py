@@ -20,7 +20,7 @@ __all__ = [
     "Recipe",
 ]
 
-BACKENDS = (
+PROGRAMS = (
     "torch_float32",
     "torch_bf16",
     "torch_int8",
@@ -32,6 +32,8 @@ BACKENDS = (
     "openvino_bf16",
     "openvino_int8",
 )
+BACKENDS = (*PROGRAMS, *(f"{name}_cls" for name in PROGRAMS))  # the last layer for the first token alone
+WITHOUT_WASTE = ("torch_float32_cls", "onnx_int8_cls", "openvino_int8_cls")
 BLOCKS = ("batch1_true", "batch1_padded", "batch32_true", "batch32_padded")
 LOSSES = ("embedding", "hidden", "attention", "prediction")
 SHARINGS = ("none", "all", "attention", "ffn")  # of layers
@@ -157,7 +159,7 @@ class Recipe:
     latency_blocks: list[str] = field(default_factory=lambda: list(BLOCKS))
     # programs that compute the student (what is not installed is left out, and says so), tokens of rows of one length,
     # and passes over the validation split in each of which every rung from BERT-base down is timed once
-    speed_backends: list[str] = field(default_factory=lambda: list(BACKENDS))
+    speed_backends: list[str] = field(default_factory=lambda: [*PROGRAMS, *WITHOUT_WASTE])
     speed_lengths: list[int] = field(default_factory=lambda: [16, 64, 128])
     speed_rounds: int = 7
     ladder_steps: int = 0  # timed steps of each way to distil; 0: they are not timed

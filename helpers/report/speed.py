@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.labels import ARMS, RUNGS, SPEEDS, task_label
+from helpers.labels import ARMS, RUNGS, SPEEDS, WARM, task_label
 from helpers.report import cells, summary
 from helpers.report.cells import DASH, number
 from helpers.report.summary import Records
@@ -21,6 +21,7 @@ __all__ = [
     "has_factors",
     "has_speeds",
     "least",
+    "longest",
     "measured",
     "milliseconds",
     "over_floor",
@@ -60,7 +61,19 @@ def programs(records: Records) -> list[str]:
 def blocks(records: Records) -> list[str]:
     """Return the timed blocks of rows of one length, the shortest first, single rows before batches."""
     found = {block for record in measured(records) for block in _times(_arm(record, BASE)) if "_length" in block}
-    return sorted(found, key=lambda block: (int(block.rpartition("length")[2]), int(block[5:].partition("_")[0])))
+    return sorted(found, key=lambda block: (_shape(block)[::-1], block))
+
+
+def longest(records: Records) -> list[str]:
+    """Return the timed blocks of the longest rows of one length."""
+    found = blocks(records)
+    return [block for block in found if _shape(block)[1] == _shape(found[-1])[1]]
+
+
+def _shape(block: str) -> tuple[int, int]:
+    """Return (rows, tokens) of `batch1_length128_warm`."""
+    rows, _, length = block.removesuffix(WARM).removeprefix("batch").partition("_length")
+    return int(rows), int(length)
 
 
 def _arm(record: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
@@ -108,7 +121,7 @@ def programs_table(records: Records) -> pd.DataFrame:
     """Return what each program answers and takes: differences to PyTorch's float32, rows a second, start, memory."""
     some = measured(records)
     tasks = summary.tasks_of(some, all_of_report=False)
-    last = blocks(records)[-2:]
+    last = longest(records)
     rows: dict[str, dict[str, str]] = {}
     for arm in (BASE, *programs(records)):
         row = {"Largest difference of a logit": _told(_largest(some, arm), "{:.2g}")}
@@ -206,6 +219,6 @@ def _told(value: float | None, form: str) -> str:
 
 
 def block_title(block: str) -> str:
-    """Return `batch32_length128` in words."""
-    rows, _, length = block.removeprefix("batch").partition("_length")
-    return f"{'1 row' if rows == '1' else f'{rows} rows'} of {length} tokens"
+    """Return `batch1_length128_warm` in words."""
+    rows, length = _shape(block)
+    return f"{'1 row' if rows == 1 else f'{rows} rows'} of {length} tokens{', warm' * block.endswith(WARM)}"
