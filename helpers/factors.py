@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from helpers import backends, environment, latency, models, speeds, tasks
 from helpers.backends import Workers
 from helpers.compress.chain import Chain
+from helpers.labels import FIRST_TOKEN
 
 __all__ = ["ladder"]
 
@@ -36,11 +37,12 @@ def ladder(chain: Chain, student: nn.Module, programs: Mapping[str, nn.Module], 
     examples = sum(len(batch) for batch in rows)
     few = _few(collated, recipe.latency_max_batches)
     cores, examples_of_train = recipe.latency_threads, speeds.training_batches(chain)
-    lean = f"{best}_cls"
-    program = programs.get(lean) or _built(chain, student, lean)
+    lean = f"{best}{FIRST_TOKEN}"
+    built = {lean: programs[lean]} if lean in programs else speeds.take(chain, student, [lean])[0]
+    last = lean if built else best
     with (
         speeds.stored(student) as file,
-        Workers(file, lean, backends.deal(rows, cores), examples=examples_of_train, threads=1) as workers,
+        Workers(file, last, backends.deal(rows, cores), examples=examples_of_train, threads=1) as workers,
         environment.threads(cores),
         torch.inference_mode(),
     ):
@@ -50,16 +52,11 @@ def ladder(chain: Chain, student: nn.Module, programs: Mapping[str, nn.Module], 
             "distilled": _pass(programs["torch_float32"], collated),
             "quantized": _pass(programs["torch_int8"], collated),
             "program": _pass(programs[best], collated),
-            "cls": _pass(program, collated),
-            "processes": workers.seconds,
         }
+        if built:
+            ways["cls"] = _pass(built[lean], collated)
+        ways["processes"] = workers.seconds
         return latency.factors(latency.rounds(ways, recipe.speed_rounds))
-
-
-def _built(chain: Chain, student: Any, name: str) -> nn.Module:
-    """Build a back end that the run did not ask for."""
-    batches = [tasks.collate(batch) for batch in speeds.training_batches(chain)]
-    return backends.build(name, student, threads=chain.recipe.latency_threads, batches=batches)
 
 
 def _few(collated: list[dict[str, Tensor]], most: int | None) -> list[dict[str, Tensor]]:

@@ -5,6 +5,7 @@ __all__ = [
     "ARMS",
     "DISTILBERT",
     "FILES",
+    "FIRST_TOKEN",
     "METRICS",
     "REPORT_AMOUNTS",
     "REPORT_METRICS",
@@ -153,7 +154,8 @@ ARMS |= {  # programs: each computes the student
     "speed_openvino_int8": "OpenVINO, int8",
 }
 WARM = "_warm"  # ends the name of a timed block whose passes come right after another of the same arm
-ARMS |= {f"{name}_cls": f"{title}, last layer for [CLS]" for name, title in ARMS.items() if name.startswith("speed_")}
+FIRST_TOKEN = "_cls"  # ends the name of a program whose last layer computes the first token, [CLS], alone
+ARMS |= {f"{name}{FIRST_TOKEN}": f"{ARMS[name]}, last layer for [CLS]" for name in ARMS if name.startswith("speed_")}
 RUNGS = {  # of the ladder of times, from the slowest
     "padded": "BERT-base, padded to 128 tokens, PyTorch float32",
     "true_lengths": "true lengths, rows of like length together",

@@ -208,8 +208,9 @@ def fastest(found: Sequence[Mapping[str, Any]]) -> str:
     timed = {
         one["arm"].removeprefix("speed_"): one["latency"]["validation_seconds"]
         for one in found
-        if one["arm"] != BASE and not one["arm"].endswith("_cls") and one["latency"]
+        if one["arm"] != BASE and one["latency"]
     }
+    timed = {name: seconds for name, seconds in timed.items() if not BACKENDS[name].first_token}
     return min(timed, key=lambda name: timed[name])
 
 

@@ -21,11 +21,11 @@ from torch import nn
 from helpers import backends, environment, latency, profiles, storage, tasks
 from helpers.backends import Workers, eager, programs
 from helpers.environment import InputError, RunError
-from helpers.labels import ARMS
+from helpers.labels import ARMS, FIRST_TOKEN
 from helpers.profiles import recipe
 
 # compiling takes most of a minute: one of the two, and only here
-EVERY = [name for name in (*recipe.PROGRAMS, *recipe.WITHOUT_WASTE) if name != "torchao_int8"]
+EVERY = [name for name in (*recipe.PROGRAMS, *recipe.FIRST_TOKEN_PROGRAMS) if name != "torchao_int8"]
 LOOSE = {"float32": 1e-4, "bf16": 0.1, "int8": 0.3}
 
 
@@ -52,7 +52,9 @@ def logits(program: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
 def test_names_are_the_same_everywhere() -> None:
     assert list(backends.BACKENDS) == list(recipe.BACKENDS)
     assert [arm for arm in ARMS if arm.startswith("speed_")] == [f"speed_{name}" for name in recipe.BACKENDS]
-    assert all(name.removesuffix("_cls").endswith(backend.precision) for name, backend in backends.BACKENDS.items())
+    assert all(
+        name.removesuffix(FIRST_TOKEN).endswith(backend.precision) for name, backend in backends.BACKENDS.items()
+    )
 
 
 def test_what_is_optional_is_pinned() -> None:

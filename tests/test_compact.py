@@ -367,3 +367,5 @@ def test_what_nobody_reads_is_left_out_and_nothing_changes(name: str, attention:
         one = {key: value[:1, :1] for key, value in rows.items()}
         assert torch.allclose(lean(**one).logits, whole(**one).logits, atol=1e-5)
     assert all(torch.equal(value, before[key]) for key, value in whole.state_dict().items()), "the model stays"
+    places = {each.data_ptr() for each in whole.parameters()}
+    assert all(each.data_ptr() in places for each in lean.parameters()), "no weight is there twice"

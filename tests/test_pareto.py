@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from statistics import median
 
 import fake_records
@@ -38,6 +39,7 @@ def test_a_file_has_the_students_time_and_a_program_the_students_bytes() -> None
     found = pareto.points(records(), "sst2")
     student = found["student"]
     assert found["stored_int4"].factor == student.factor and found["stored_int4"].megabytes == 7.8
+    assert found["stored_int8"].factor == found["int8"].factor != student.factor, "its layers compute in eight bits"
     assert found["speed_onnx_int8"].factor == 80.0, "as many times as fast as BERT-base as its record says"
     assert found["teacher"].factor == pytest.approx(beside_bert_base("teacher")), "beside BERT-base, not beside itself"
     assert not any(arm.startswith("bert_base") for arm in found), "a shape has no score"
@@ -63,3 +65,25 @@ def test_the_picture_has_both_fronts_of_each_task() -> None:
     assert "choices" not in figures.published(fake_records.study())
     with pytest.raises(InputError, match="run the notebooks 09_storage and 10_speed"):
         figures.choices(fake_records.study())
+
+
+def test_its_example_holds() -> None:
+    found = doctest.testmod(pareto)
+    assert found.attempted and not found.failed
+
+
+def test_scores_are_of_the_seeds_that_all_have() -> None:
+    one = pareto.points([record for record in records() if record["seed"] == 0], "sst2")
+    more = [*records(), *[record for record in fake_records.systems(profile="minilm_systems", seeds=(2,))]]
+    assert pareto.points(more, "sst2")["student"].score == one["student"].score
+    assert pareto.points(fake_records.study(), "sst2")["student"].factor > 1
+
+
+def test_times_are_of_one_machine() -> None:
+    other = programs()
+    other["environment"]["cpu"]["model"] = "Another 1"
+    found = pareto.points([*fake_records.systems(profile="minilm_systems"), *files(), other], "sst2")
+    assert found["speed_onnx_int8"].factor is None and found["student"].factor > 1
+    untimed = [record | {"latency_setup": None} for record in records()]
+    assert all(one.factor is None for one in pareto.points(untimed, "sst2").values())
+    assert "by speed: ." in figures.alt_text(figures.choices(untimed))

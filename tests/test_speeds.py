@@ -92,10 +92,15 @@ def test_a_run_from_end_to_end(task: str, tmp_path: Path, monkeypatch: pytest.Mo
     by_hand = latency.floor_ms(student, latency.Rates(200.0, 10.0), precision="int8", batch_size=32, length=6)
     assert other["parameter"]["floor_ms"]["batch32_length6"] == by_hand
     assert speeds.fastest([*shapes, *found]) in built
+    quick = {"arm": "speed_torch_int8_cls", "latency": {"validation_seconds": 1e-9}}
+    assert speeds.fastest([*found, quick]) in built, "the ladder has a rung of its own for it"
 
     rungs = factors.ladder(one, student, built, "torch_float32")
     assert [rung["way"] for rung in rungs] == list(RUNGS)
     assert all(rung["seconds"] > 0 for rung in rungs) and rungs[0]["total"]["median"] == 1
+    monkeypatch.setattr(speeds, "take", lambda *_: ({}, {"torch_float32_cls": "no such layer"}))
+    without = [rung["way"] for rung in factors.ladder(one, student, built, "torch_float32")]
+    assert without == [way for way in RUNGS if way != "cls"], "a rung that cannot be is left out"
     taken = speeds.takes(one, student, "torch_float32")
     assert set(taken) == {"first_answer_seconds", "memory_before_mb", "peak_memory_mb"}
 

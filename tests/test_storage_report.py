@@ -18,6 +18,7 @@ from helpers import backends, figures, records, report, storage
 from helpers.compress import quantization
 from helpers.environment import InputError
 from helpers.labels import ARMS
+from helpers.report import sentences
 from helpers.report import storage as ladder
 from helpers.storage import __main__ as command
 
@@ -37,6 +38,7 @@ LOST = {
     },
     "stored_aware": {("cola", 0): (0.5, 2), ("sst2", 0): (0.5, 2), ("cola", 1): (0.5, 2), ("sst2", 1): (0.5, 2)},
 }
+NAMES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{i}" for i in range(55))]
 SIZES = {"stored_float32": 57_500_000, "stored_int8": 14_600_000, "stored_int4": 7_800_000, "stored_aware": 5_600_000}
 
 
@@ -155,8 +157,7 @@ def test_bytes_are_predicted(layouts: tuple[str, ...]) -> None:
 
 
 def test_an_exported_file_answers_without_this_collection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{i}" for i in range(55))]
-    tokenizer = BertTokenizer(vocab={name: i for i, name in enumerate(names)})
+    tokenizer = BertTokenizer(vocab={name: i for i, name in enumerate(NAMES)})
     path, graph = tmp_path / "model", tmp_path / "out" / "student.onnx"
     model = quantization.rounded(bert(), "int4", 8)
     storage.save(model, path, tokenizer=tokenizer, layouts=("entropy",))
@@ -182,10 +183,9 @@ def test_the_readmes_code_classifies(
 ) -> None:
     text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     packed, exported = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{i}" for i in range(55))]
     monkeypatch.chdir(tmp_path)
     file = re.search(r'file = "(.*)"', packed)[1]
-    storage.save(bert(), file, tokenizer=BertTokenizer(vocab={name: i for i, name in enumerate(names)}))
+    storage.save(bert(), file, tokenizer=BertTokenizer(vocab={name: i for i, name in enumerate(NAMES)}))
     exec(packed, {})
     assert capsys.readouterr().out.count("[") == 3, "two rows"
     command_line = re.search(r"python -m helpers.storage (export .*)", text)[1]
@@ -203,16 +203,31 @@ def test_what_onnx_has_no_words_for_is_refused(tmp_path: Path, capsys: pytest.Ca
     storage.save(quantization.quantize(bert()), path)
     assert command.main(["export", str(path), str(tmp_path / "int8.onnx")]) == 2
     assert "layers of PyTorch's own int8 weights" in capsys.readouterr().err
-    storage.save(bert(), path)
+    storage.save(bert(), path, tokenizer=BertTokenizer(vocab={name: i for i, name in enumerate(NAMES)}))
     (tmp_path / "folder.onnx").mkdir()
-    assert command.main(["export", str(path), str(tmp_path / "folder.onnx")]) == 1
-    assert "No graph could be written" in capsys.readouterr().err
+    for to, code, said in (
+        ("folder.onnx", 1, "folder.onnx"),
+        ("model/student.onnx", 1, "student.onnx"),
+        ("model", 2, "ends in .onnx"),
+        (".", 2, "ends in .onnx"),
+    ):
+        assert command.main(["export", str(path), str(tmp_path / to)]) == code
+        err = capsys.readouterr().err
+        assert said in err and err.count("\n") == 1
     assert sorted(each.name for each in tmp_path.iterdir()) == ["folder.onnx", "model"], "nothing half-written"
 
 
+def test_the_readme_says_how_small_and_what_it_loses() -> None:
+    values = {"int8_all_mb": 14.61, "int8_all_loss_points": -0.004, "packed_mb_within_1_point": 5.64}
+    values["packed_loss_points"] = 0.61
+    said = sentences.sentences({name: {"value": value} for name, value in values.items()}, [], generated=False)
+    assert "in eight bits throughout it has 14.6 MB (the same mean score over tasks)" in said
+    assert "no more than a point it has 5.6 MB (-0.61 points on the mean over tasks)." in said
+    assert sentences.sentences({}, [], generated=False) == ""
+
+
 def test_inspect_says_what_is_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{i}" for i in range(55))]
-    tokenizer = BertTokenizer(vocab={name: i for i, name in enumerate(names)})
+    tokenizer = BertTokenizer(vocab={name: i for i, name in enumerate(NAMES)})
     path = tmp_path / "model"
     size = storage.save(quantization.rounded(bert(), "int4", 8), path, tokenizer=tokenizer, layouts=("entropy",))
     assert command.main(["inspect", str(path)]) == 0

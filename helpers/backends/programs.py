@@ -18,7 +18,7 @@ from helpers import models
 from helpers.backends import eager, onnx_graphs, openvino_graphs
 from helpers.environment import InputError, RunError, cpu_flags
 from helpers.environment import threads as pinned
-from helpers.labels import ARMS
+from helpers.labels import ARMS, FIRST_TOKEN
 
 __all__ = ["BACKENDS", "Backend", "build", "title", "why_not"]
 
@@ -55,7 +55,7 @@ BACKENDS = {
     "openvino_bf16": Backend("bf16", openvino_graphs.bf16, ("openvino",), flags=BF16),
     "openvino_int8": Backend("int8", openvino_graphs.int8, ("openvino", "nncf")),
 }
-BACKENDS |= {f"{name}_cls": replace(backend, first_token=True) for name, backend in BACKENDS.items()}
+BACKENDS |= {f"{name}{FIRST_TOKEN}": replace(backend, first_token=True) for name, backend in BACKENDS.items()}
 
 
 def why_not(name: str) -> str | None:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from helpers.environment import InputError
 from helpers.figures.numbering import number_spots
-from helpers.figures.style import describe, label_below, mark, styled
+from helpers.figures.style import COLOURS, describe, label_below, mark, styled
 from helpers.labels import METRICS, joined, task_label
 from helpers.report import pareto, summary
 from helpers.report.cells import number
@@ -18,8 +18,8 @@ from helpers.report.summary import Records
 
 __all__ = ["choices"]
 
-KINDS = {"stored": ("file of the student", "#D55E00", "D"), "speed": ("program", "#009E73", "^")}
-MODEL = ("model in PyTorch", "#0072B2", "o")
+KINDS = {"stored": ("file of the student", COLOURS["file"], "D"), "speed": ("program", COLOURS["program"], "^")}
+MODEL = ("model in PyTorch", COLOURS["model"], "o")
 AREA = 36
 LINE = 0.2  # of the legend, in inches
 
@@ -86,11 +86,14 @@ def choices(records: Records) -> Figure:
                 if getattr(one, place)
             }
             number_spots(axis, spots, {arm: numbers[arm] for arm in line})
+    timed = pareto.timed(records)
+    machine = f"{summary.machine(timed[0])}. " if timed else ""
     text = (
         "Every choice by its score, its file's size and its speed in batches of 32 rows at true lengths. The line "
-        "joins those that none beats in both of a panel's axes; they have a number. Means over seeds: neighbours may "
-        "differ by noise alone. A file has its model's time, for it is decoded when it is loaded; a program starts "
-        f"from the student's float32 file. {provenance(records)}"
+        "joins those than which no other is better in one of a panel's axes and as good in the other; they have a "
+        "number, one for all that are equal. Means over seeds: neighbours may differ by noise alone. A file has its "
+        "tokenizer in it, and its model's time; rows that a small vocabulary cuts into more pieces would take a little "
+        f"longer. A program starts from the student's float32 file. {machine}{provenance(records)}"
     )
     return describe(figure, caption=text, alt=f"What none beats. {'; '.join(told)}.")
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from helpers.environment import InputError
 from helpers.figures.style import COLOURS, describe, mark, styled
-from helpers.labels import ARMS, RUNGS, task_label
+from helpers.labels import ARMS, FIRST_TOKEN, RUNGS, task_label
 from helpers.report import speed, summary
 from helpers.report.cells import number
 from helpers.report.provenance import provenance
@@ -94,7 +94,7 @@ def programs(records: Records) -> Figure:
             least = speed.least(some, arm, block)
             if ms is None:
                 continue
-            precision = arm.removesuffix("_cls").rpartition("_")[2]
+            precision = arm.removesuffix(FIRST_TOKEN).rpartition("_")[2]
             axis.barh(row, ms, height=0.65, color=SHADES[precision])
             if least is not None:
                 axis.plot([least] * 2, [row - 0.42, row + 0.42], color="black", linewidth=1.5)

@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import get_type_hints
 
+from helpers.labels import FIRST_TOKEN
+
 __all__ = [
     "BACKENDS",
     "BLOCKS",
@@ -32,8 +34,8 @@ PROGRAMS = (
     "openvino_bf16",
     "openvino_int8",
 )
-BACKENDS = (*PROGRAMS, *(f"{name}_cls" for name in PROGRAMS))  # the last layer for the first token alone
-WITHOUT_WASTE = ("torch_float32_cls", "onnx_int8_cls", "openvino_int8_cls")
+FIRST_TOKEN_PROGRAMS = tuple(f"{name}{FIRST_TOKEN}" for name in ("torch_float32", "onnx_int8", "openvino_int8"))
+BACKENDS = (*PROGRAMS, *(f"{name}{FIRST_TOKEN}" for name in PROGRAMS))
 BLOCKS = ("batch1_true", "batch1_padded", "batch32_true", "batch32_padded")
 LOSSES = ("embedding", "hidden", "attention", "prediction")
 SHARINGS = ("none", "all", "attention", "ffn")  # of layers
@@ -159,9 +161,9 @@ class Recipe:
     latency_blocks: list[str] = field(default_factory=lambda: list(BLOCKS))
     # programs that compute the student (what is not installed is left out, and says so), tokens of rows of one length,
     # and passes over the validation split in each of which every rung from BERT-base down is timed once
-    speed_backends: list[str] = field(default_factory=lambda: [*PROGRAMS, *WITHOUT_WASTE])
+    speed_backends: list[str] = field(default_factory=lambda: [*PROGRAMS, *FIRST_TOKEN_PROGRAMS])
     speed_lengths: list[int] = field(default_factory=lambda: [16, 64, 128])
-    speed_rounds: int = 7
+    speed_rounds: int = 14  # a multiple of 14 balances seven ways
     ladder_steps: int = 0  # timed steps of each way to distil; 0: they are not timed
 
 

@@ -136,14 +136,14 @@ def _speeds(numbers: dict[str, dict[str, Any]], some: Records, root: str) -> Non
     """Add how many times as fast as BERT-base the student is: all steps together, and the fastest program alone.
 
     The first is over BERT-base padded to 128 tokens, with one process on each core. The others are for one row of 128
-    tokens, by one process: asked again and again, and, `_in_turns`, after another program had the processor's caches.
+    tokens, by one process: in turns with all others, and, `_warm`, asked again and again.
     """
     measured = speed.measured(some)
     for task, rungs in speed.rungs(some).items():
         of_task = [(record, rungs[-1]["total"]["median"]) for record in measured if record["task"] == task]
         _put(numbers, f"latency_factor_total_{task}", "x", 0, of_task, root)
-    for name, block in (("", f"batch1_length128{WARM}"), ("_in_turns", "batch1_length128")):
-        times = {arm: speed.speed_up(measured, arm, block) for arm in speed.programs(some)}
+    for name in ("", WARM):
+        times = {arm: speed.speed_up(measured, arm, f"batch1_length128{name}") for arm in speed.programs(some)}
         fastest = max((value for value in times.values() if value is not None), default=None)
         _put(numbers, f"latency_factor_batch1_len128{name}", "x", 1, [(record, fastest) for record in measured], root)
 

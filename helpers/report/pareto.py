@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from helpers.labels import SPEEDS, STUDY, SYSTEMS
 from helpers.report import summary, systems
+from helpers.report.speed import BASE
 from helpers.report.summary import Records, Summary
 
-__all__ = ["Point", "front", "has_choices", "points", "tasks"]
+__all__ = ["Point", "front", "has_choices", "points", "tasks", "timed"]
 
-BASE = "bert_base_shape"
+INT8_LAYERS = ("stored_int8_linear", "stored_int8")  # loaded, they compute in eight bits
 PATTERNS = ("stored_*", "speed_*")
 
 
@@ -35,29 +36,47 @@ def tasks(records: Records) -> list[str]:
     return [task for task in summary.tasks_of(records, all_of_report=False) if task in there]
 
 
+def timed(records: Records) -> list[Mapping]:
+    """Return the records whose times count, all of one machine; the others' systems and programs have none."""
+    return list(summary.timed(records, notebooks=STUDY + SYSTEMS + SPEEDS)[0])
+
+
 def points(records: Records, task: str) -> dict[str, Point]:
     """Return every choice that has a score on a task: the systems, the files, the programs.
 
-    Times are for batches of 32 rows at true lengths. A file has its model's time, the student's in PyTorch's float32:
-    it is decoded when it is loaded. A program has the student's bytes in float32, from which it starts.
+    Scores are means over the seeds that all of them have. Times are for batches of 32 rows at true lengths. A file is
+    decoded when it is loaded, and has the student's time in PyTorch's float32, or, where its layers are int8, in
+    that. A program has the student's bytes in float32, from which it starts.
     """
-    kept, _ = summary.timed(records, notebooks=STUDY + SYSTEMS + SPEEDS)
-    timed = [record for record in kept if record["task"] == task]
-    teacher = _median(systems.factor(record, "teacher", beside=BASE) for record in timed)
+    some = _of_common_seeds([record for record in records if record["task"] == task])
+    kept = [record for record in timed(records) if record["task"] == task]
+    teacher = _median(systems.factor(record, "teacher", beside=BASE) for record in kept)
     found = {
         arm: Point(one.megabytes, one.factor * teacher if one.factor and teacher else None, one.score)
-        for arm, one in systems.of_task(records, task).items()
+        for arm, one in systems.of_task(some, task, timed=kept).items()
         if one.score is not None
     }
-    student = found["student"].factor if "student" in found else None
-    for arm in summary.matching(records, PATTERNS):
-        score, measured = summary.score(records, task, arm), summary.arms_of(records, arm, task=task)
+    own = {arm: found[arm].factor if arm in found else None for arm in ("student", "int8")}
+    for arm in summary.matching(some, PATTERNS):
+        score, measured = summary.score(some, task, arm), summary.arms_of(some, arm, task=task)
         if score is None:
             continue
         size = median(one["bytes"]["file"] for _, one in measured) / 1e6
-        own = _median(systems.factor(record, arm, beside=BASE) for record in timed)
-        found[arm] = Point(size, student if arm.startswith("stored_") else own, score)
+        if arm.startswith("stored_"):
+            factor = own["int8" if arm in INT8_LAYERS else "student"]
+        else:
+            factor = _median(systems.factor(record, arm, beside=BASE) for record in kept)
+        found[arm] = Point(size, factor, score)
     return found
+
+
+def _of_common_seeds(some: Records) -> Records:
+    """Return the records of the seeds that every notebook has, or all if there is none."""
+    seeds: dict[str, set[int]] = {}
+    for record in some:
+        seeds.setdefault(record["notebook"], set()).add(record["seed"])
+    common = set.intersection(*seeds.values()) if seeds else set()
+    return [record for record in some if record["seed"] in common] or some
 
 
 def front(found: Mapping[str, tuple[float, float]]) -> list[str]:

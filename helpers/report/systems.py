@@ -52,9 +52,9 @@ def has_systems(records: Records) -> bool:
     return any(record["notebook"] in SYSTEMS for record in records)
 
 
-def of_task(records: Records, task: str) -> dict[str, System]:
-    """Return what is known of each system on a task; times are those of one machine (`summary.timed`)."""
-    kept, _ = summary.timed(records, notebooks=STUDY + SYSTEMS)
+def of_task(records: Records, task: str, *, timed: Records | None = None) -> dict[str, System]:
+    """Return what is known of each system on a task; times are of `timed`, or of one machine (`summary.timed`)."""
+    kept = summary.timed(records, notebooks=STUDY + SYSTEMS)[0] if timed is None else timed
     found = {}
     for arm in summary.matching(records, ARMS):
         measured = summary.arms_of(records, arm, task=task)

@@ -6,17 +6,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from helpers import records
 from helpers.environment import InputError
-from helpers.labels import RUNGS, TASKS, task_label
+from helpers.labels import RUNGS
 from helpers.report import captions, provenance, summary
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table, ladders
 from helpers.report.footers import footer
 from helpers.report.numbers import headline, profiles
+from helpers.report.sentences import sentences
 from helpers.report.speed import BASE, factors_table, has_factors, has_speeds, programs_table, times_table
 from helpers.report.storage import FIRST, has_files, storage_table
 from helpers.report.summary import Records
@@ -84,7 +83,7 @@ def readme_block(results_folder: str | Path) -> str:
     Raises InputError when there is no record at all.
     """
     profile, some = next(iter(profiles(results_folder).items()))
-    found = _sentences(headline(results_folder), summary.tasks_of(some), generated=provenance.is_generated(some))
+    found = sentences(headline(results_folder), summary.tasks_of(some), generated=provenance.is_generated(some))
     parts = [BEGIN, found, _with_footer(some, "table1", None, all_of_report=False)]
     figures = Path(results_folder).resolve().parent / "figures" / profile
     picture = next((name for name in ("figure1.svg", "figure1.png") if (figures / name).is_file()), None)
@@ -125,70 +124,3 @@ def _with_footer(some: Records, table: str, command: str | None, **options: bool
     make, baseline = _TABLES[table]
     command = command or f"make study PROFILE={some[0]['profile']}"
     return f"{markdown(make(some, **options), baseline=baseline)}\n\n{footer(some, table, command)}\n"
-
-
-def _sentences(numbers: Mapping[str, Mapping[str, Any]], tasks: list[str], *, generated: bool) -> str:
-    """Return what was found in plain sentences, one for each group of numbers that exists."""
-    value = {name: entry["value"] for name, entry in numbers.items()}
-    said = []
-    if {"bert_base_mb", "tinybert_mb"} <= value.keys():
-        times = value["bert_base_mb"] / value["tinybert_mb"]
-        text = f"BERT-base is a file of {value['bert_base_mb']:.0f} MB; TinyBERT's shape is {times:.1f} times "
-        text += f"smaller ({value['tinybert_mb']:.1f} MB)"
-        if "int8_mb" in value:
-            text += f", and {value['int8_mb']:.1f} MB once its linear layers are int8"
-        said.append(f"{text}.")
-    if "latency_factor_tinybert" in value:
-        text = f"On a batch of 32 TinyBERT's shape is {value['latency_factor_tinybert']:.1f} times as fast as "
-        text += "BERT-base's"
-        if "latency_factor_int8" in value:
-            text += f", with int8 {value['latency_factor_int8']:.1f} times"
-        said.append(f"{text} (median over tasks, measured in the same run).")
-    scores = [_task_sentence(task, value) for task in tasks if {f"minilm_{a}_{task}" for a in _BOTH} <= value.keys()]
-    if scores:
-        said.append(f"On real GLUE, profile `minilm`, the distilled student scores {'; '.join(scores)}.")
-    others = [text for task in TASKS if (text := _others_sentence(task, value))]
-    if others:
-        text = f"The overview's other systems on real GLUE, profile `minilm_systems`: {'; '.join(others)}."
-        if "latency_factor_structured_half" in value:
-            times = value["latency_factor_structured_half"]
-            text += f" Without that half the teacher is {times:.2f} times as fast on a batch of 32."
-        said.append(text)
-    if generated:
-        said.append("The scores below are about small generated tasks, not about GLUE.")
-    return " ".join(said)
-
-
-_BOTH = ("student", "teacher")
-
-
-def _task_sentence(task: str, value: Mapping[str, float]) -> str:
-    """Say a student's score beside its teacher's, and what else is known of it."""
-    student, teacher, control, int8, floor = (
-        value.get(f"minilm_{name}_{task}") for name in (*_BOTH, "control", "int8", "floor")
-    )
-    beside = [f"the teacher {teacher:.3f}"]
-    if control is not None:
-        beside.append(f"the same model without a teacher {control:.3f}")
-    if int8 is not None:
-        beside.append(f"in int8 {int8:.3f}")
-    lost = f", no better than its floor of {floor:.3f}" if floor is not None and student <= floor else ""
-    return f"{task_label(task)} {student:.3f}{lost} ({', '.join(beside)})"
-
-
-_OTHERS = {
-    "systems_teacher": "teacher",
-    "systems_student": "TinyBERT's student",
-    "distilbert": "DistilBERT",
-    "distilbert_two_stage": "the same fine-tuned beside the teacher",
-    "albert_shared": "ALBERT",
-    "structured_half": "the teacher without half of its heads and neurons",
-}
-
-
-def _others_sentence(task: str, value: Mapping[str, float]) -> str:
-    """Name the scores of the overview's other systems on a task; nothing where there are none."""
-    found = {said: value[f"minilm_{name}_{task}"] for name, said in _OTHERS.items() if f"minilm_{name}_{task}" in value}
-    if not found.keys() - {_OTHERS["systems_teacher"], _OTHERS["systems_student"]}:
-        return ""
-    return f"{task_label(task)} {', '.join(f'{said} {score:.3f}' for said, score in found.items())}"

@@ -1,0 +1,116 @@
+"""What was found, in plain sentences for the README: one for each group of numbers that exists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from helpers.labels import TASKS, WARM, task_label
+
+__all__ = ["sentences"]
+
+
+def sentences(numbers: Mapping[str, Mapping[str, Any]], tasks: list[str], *, generated: bool) -> str:
+    """Return what was found in plain sentences, one for each group of numbers that exists."""
+    value = {name: entry["value"] for name, entry in numbers.items()}
+    said = []
+    if {"bert_base_mb", "tinybert_mb"} <= value.keys():
+        times = value["bert_base_mb"] / value["tinybert_mb"]
+        text = f"BERT-base is a file of {value['bert_base_mb']:.0f} MB; TinyBERT's shape is {times:.1f} times "
+        text += f"smaller ({value['tinybert_mb']:.1f} MB)"
+        if "int8_mb" in value:
+            text += f", and {value['int8_mb']:.1f} MB once its linear layers are int8"
+        said.append(f"{text}.")
+    if "latency_factor_tinybert" in value:
+        text = f"On a batch of 32 TinyBERT's shape is {value['latency_factor_tinybert']:.1f} times as fast as "
+        text += "BERT-base's"
+        if "latency_factor_int8" in value:
+            text += f", with int8 {value['latency_factor_int8']:.1f} times"
+        said.append(f"{text} (median over tasks, measured in the same run).")
+    scores = [_task_sentence(task, value) for task in tasks if {f"minilm_{a}_{task}" for a in _BOTH} <= value.keys()]
+    if scores:
+        said.append(f"On real GLUE, profile `minilm`, the distilled student scores {'; '.join(scores)}.")
+    others = [text for task in TASKS if (text := _others_sentence(task, value))]
+    if others:
+        text = f"The overview's other systems on real GLUE, profile `minilm_systems`: {'; '.join(others)}."
+        if "latency_factor_structured_half" in value:
+            times = value["latency_factor_structured_half"]
+            text += f" Without that half the teacher is {times:.2f} times as fast on a batch of 32."
+        said.append(text)
+    said += _file_sentences(value)
+    said += _speed_sentences(value)
+    if generated:
+        said.append("The scores below are about small generated tasks, not about GLUE.")
+    return " ".join(said)
+
+
+_BOTH = ("student", "teacher")
+
+
+def _task_sentence(task: str, value: Mapping[str, float]) -> str:
+    """Say a student's score beside its teacher's, and what else is known of it."""
+    student, teacher, control, int8, floor = (
+        value.get(f"minilm_{name}_{task}") for name in (*_BOTH, "control", "int8", "floor")
+    )
+    beside = [f"the teacher {teacher:.3f}"]
+    if control is not None:
+        beside.append(f"the same model without a teacher {control:.3f}")
+    if int8 is not None:
+        beside.append(f"in int8 {int8:.3f}")
+    lost = f", no better than its floor of {floor:.3f}" if floor is not None and student <= floor else ""
+    return f"{task_label(task)} {student:.3f}{lost} ({', '.join(beside)})"
+
+
+_OTHERS = {
+    "systems_teacher": "teacher",
+    "systems_student": "TinyBERT's student",
+    "distilbert": "DistilBERT",
+    "distilbert_two_stage": "the same fine-tuned beside the teacher",
+    "albert_shared": "ALBERT",
+    "structured_half": "the teacher without half of its heads and neurons",
+}
+
+
+def _others_sentence(task: str, value: Mapping[str, float]) -> str:
+    """Name the scores of the overview's other systems on a task; nothing where there are none."""
+    found = {said: value[f"minilm_{name}_{task}"] for name, said in _OTHERS.items() if f"minilm_{name}_{task}" in value}
+    if not found.keys() - {_OTHERS["systems_teacher"], _OTHERS["systems_student"]}:
+        return ""
+    return f"{task_label(task)} {', '.join(f'{said} {score:.3f}' for said, score in found.items())}"
+
+
+def _file_sentences(value: Mapping[str, float]) -> list[str]:
+    """Say how small the student's files are, and what they lose."""
+    known = {
+        "in eight bits throughout": ("int8_all_mb", "int8_all_loss_points"),
+        "in the smallest file that loses no more than a point": ("packed_mb_within_1_point", "packed_loss_points"),
+    }
+    found = [
+        f"{how} it has {value[size]:.1f} MB ({_points(-value[loss])})"
+        for how, (size, loss) in known.items()
+        if size in value
+    ]
+    return [f"The student has tokenizer and configuration in its file; {'; '.join(found)}."] if found else []
+
+
+def _points(change: float) -> str:
+    """Return a mean difference over tasks in words."""
+    return f"{change:+.2f} points on the mean over tasks" if round(change, 2) else "the same mean score over tasks"
+
+
+def _speed_sentences(value: Mapping[str, float]) -> list[str]:
+    """Say how many times as fast as BERT-base the student is in the end."""
+    totals = {task: value[name] for task in TASKS if (name := f"latency_factor_total_{task}") in value}
+    if not totals:
+        return []
+    told = "; ".join(
+        f"{task_label(task)}'s validation split {times:.0f} times as fast" for task, times in totals.items()
+    )
+    said = [
+        "From BERT-base padded to 128 tokens, in PyTorch, to the student by the fastest program on all cores: " + told
+    ]
+    if "latency_factor_batch1_len128" in value:
+        said[0] += f", one row of 128 tokens, by one process, {value['latency_factor_batch1_len128']:.0f} times"
+    if f"latency_factor_batch1_len128{WARM}" in value:
+        said[0] += f" ({value[f'latency_factor_batch1_len128{WARM}']:.0f} asked again and again)"
+    return [f"{said[0]}."]
