@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from helpers.environment import InputError
 from helpers.figures.numbering import number_spots
@@ -22,6 +24,7 @@ KINDS = {"stored": ("file of the student", COLOURS["file"], "D"), "speed": ("pro
 MODEL = ("model in PyTorch", COLOURS["model"], "o")
 AREA = 36
 LINE = 0.2  # of the legend, in inches
+LEAST_ROOM = 0.03  # of a score, below the fronts
 
 
 @styled
@@ -62,7 +65,11 @@ def choices(records: Records) -> Figure:
             if corners:
                 axis.plot(*zip(*corners, strict=True), color="#8C8C8C", linewidth=1, drawstyle=steps, zorder=0)
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axis.xaxis.set_minor_locator(NullLocator())
+        best = [points[arm].score.value for line in pair for arm in line]
+        axes[0].set_ylim(*_near(best))
         told.append(
             f"{task_label(task)}, by size: {joined([_told(records, arm, points[arm]) for arm in pair[0]])}; "
             f"by speed: {joined([_told(records, arm, points[arm]) for arm in pair[1]])}"
@@ -91,11 +98,18 @@ def choices(records: Records) -> Figure:
     text = (
         "Every choice by its score, its file's size and its speed in batches of 32 rows at true lengths. The line "
         "joins those than which no other is better in one of a panel's axes and as good in the other; they have a "
-        "number, one for all that are equal. Means over seeds: neighbours may differ by noise alone. A file has its "
-        "tokenizer in it, and its model's time; rows that a small vocabulary cuts into more pieces would take a little "
-        f"longer. A program starts from the student's float32 file. {machine}{provenance(records)}"
+        "number, one for all that are equal. What scores far less is below the panel. Means over seeds: neighbours "
+        "may differ by noise alone. A file has its tokenizer in it, and its model's time; rows that a small vocabulary "
+        "cuts into more pieces would take a little longer. A program starts from the student's float32 file. "
+        f"{machine}{provenance(records)}"
     )
     return describe(figure, caption=text, alt=f"What none beats. {'; '.join(told)}.")
+
+
+def _near(best: Sequence[float]) -> tuple[float, float]:
+    """Return the part of the score's axis around the fronts: one bad choice would press all others together."""
+    room = max(0.5 * (max(best) - min(best)), LEAST_ROOM)
+    return min(best) - room, max(best) + room / 3
 
 
 def _kind(arm: str) -> tuple[str, str, str]:

@@ -108,7 +108,8 @@ def programs(records: Records) -> Figure:
         axis.grid(axis="y", visible=False)
     axes[0][0].set_yticks(range(len(arms)), [ARMS[arm] for arm in arms])
     axes[0][0].invert_yaxis()
-    entries = [mark(shade, "s", name) for name, shade in SHADES.items()]
+    used = {arm.removesuffix(FIRST_TOKEN).rpartition("_")[2] for arm in arms}
+    entries = [mark(shade, "s", name) for name, shade in SHADES.items() if name in used]
     figure.legend(handles=[*entries, mark("black", "|", "floor", size=12)], loc="outside upper center", ncols=4)
     text = (
         "Milliseconds of the distilled student by several programs, and the least that this machine could take: its "

@@ -158,8 +158,8 @@ def rungs(records: Records) -> dict[str, list[dict[str, Any]]]:
     some = [record for record in measured(records) if (record.get("speed") or {}).get("rungs")]
     for task in summary.tasks_of(some, all_of_report=False):
         runs = [record["speed"] for record in some if record["task"] == task]
-        for place, first in enumerate(runs[0]["rungs"]):
-            same = [run["rungs"][place] for run in runs]
+        for first in runs[0]["rungs"]:
+            same = [rung for run in runs for rung in run["rungs"] if rung["way"] == first["way"]]
             found.setdefault(task, []).append(
                 {
                     "way": first["way"],
