@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from helpers.environment import InputError
 from helpers.figures.numbering import number_spots
-from helpers.figures.style import COLOURS, describe, label_below, mark, styled
+from helpers.figures.style import describe, label_below, mark, styled
 from helpers.labels import METRICS, joined, task_label
 from helpers.report import pareto, summary
 from helpers.report.cells import number
@@ -20,8 +20,9 @@ from helpers.report.summary import Records
 
 __all__ = ["choices"]
 
-KINDS = {"stored": ("file of the student", COLOURS["file"], "D"), "speed": ("program", COLOURS["program"], "^")}
-MODEL = ("model in PyTorch", COLOURS["model"], "o")
+# kinds, not methods: a colour says nothing of the method that it has elsewhere
+KINDS = {"stored": ("file of the student", "#D55E00", "D"), "speed": ("program", "#009E73", "^")}
+MODEL = ("model in PyTorch", "#0072B2", "o")
 AREA = 36
 LINE = 0.2  # of the legend, in inches
 LEAST_ROOM = 0.03  # of a score, below the fronts

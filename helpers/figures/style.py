@@ -52,10 +52,6 @@ COLOURS: dict[str, str] = {
     "structured": "#56B4E9",
     "augmented": "#0072B2",
     "floor": "#8C8C8C",
-    # what is compared where methods are not
-    "model": "#0072B2",
-    "file": "#D55E00",
-    "program": "#009E73",
 }
 # Shapes repeat what colours say, for print without colour.
 MARKERS: dict[str, str] = {
