@@ -182,7 +182,7 @@ def test_a_study_of_throwaway_notebooks(house: Path, capfd: pytest.CaptureFixtur
 def test_a_study_ends_with_its_tables(
     house: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    store(house, fake_records.study())
+    store(house, fake_records.study(seeds=(0, 1)))
     for file in ("results/mini/table1.md", "figures/mini/figure1.svg", "figures/mini/figure1.png"):
         records.write_text(house / file, "text")
     monkeypatch.setattr(grid, "execute", lambda job: "")
@@ -195,6 +195,7 @@ def test_a_study_ends_with_its_tables(
     first, second = out.index("Table 1: size and score"), out.index("Table 2: seconds")
     assert first < out.index("| distilled student") < second < out.rindex("BERT-base shape")
     assert "*inside noise*" in out and "Made by `make study" in out, "what stands under the tables is printed, too"
+    assert "Not of this run, in these tables: seeds 1, which were published or made before.\n" in out
     files = "\nresults/mini: table1.md\nfigures/mini: figure1.png, figure1.svg\n"
     assert f"{files}results/mini/records: what all of these are made from, README.md's numbers too\n" in out
     assert out.rstrip().endswith("/artifacts/runs/mini: the executed notebooks")

@@ -77,7 +77,7 @@ def choices(records: Records) -> Figure:
         )
     label_below(list(grid[:, 0]), "file (MB)")
     label_below(list(grid[:, 1]), "times as fast as BERT-base")
-    kinds = [mark(shade, marker, title, size=6) for title, shade, marker in (MODEL, *KINDS.values())]
+    kinds = [mark(shade, marker, title, size=6) for title, shade, marker in dict.fromkeys(map(_kind, arms))]
     entries = [
         mark(_kind(arm)[1], _kind(arm)[2], f"{place} {summary.title(records, arm)}", size=6)
         for arm, place in numbers.items()

@@ -65,7 +65,8 @@ _HOW_TO_READ = {
     "as BERT-base's shape in PyTorch's float32, batch by batch in the same run.",
     "factors": "Seconds for the whole validation split, each way beside the others in the same run; a factor is the "
     "median over rounds of the time of the row above divided by this row's, with its 95 % bootstrap interval. The "
-    "first row's padded batches are all alike, and a few stand for all. Two processes take a thread each; "
+    "first row's padded batches are all alike, and a few stand for all. Over several seeds each number is a median of "
+    "its own, so that factors need not multiply to the total. Two processes take a thread each; "
     "the others both threads.",
     "augmentation": "The distilled student, and students that saw augmented rows, too.",
     "ladder": "Intermediate distillation, examples per second: the plain way (every row padded to 128 tokens, float32, "
@@ -134,9 +135,11 @@ def footer(records: Records, table: str, command: str) -> str:
 
 
 def _missing(records: Records) -> str:
-    """Say which programs were not there, and why."""
+    """Say which programs were not there, and why; one may have been there in another seed's run."""
     found = {name: why for record in records for name, why in (record.get("speed") or {}).get("missing", {}).items()}
-    told = [f"{ARMS[f'speed_{name}']}: {why}" for name, why in found.items()]
+    there = {arm["arm"] for record in records for arm in record["arms"]}
+    elsewhere = {name: " (its numbers are of other seeds)" for name in found if f"speed_{name}" in there}
+    told = [f"{ARMS[f'speed_{name}']}: {why}{elsewhere.get(name, '')}" for name, why in found.items()]
     return f"Not available when this was measured: {'; '.join(told)}." if told else ""
 
 

@@ -32,16 +32,18 @@ def sentences(numbers: Mapping[str, Mapping[str, Any]], tasks: list[str], *, gen
         said.append(f"On real GLUE, profile `minilm`, the distilled student scores {'; '.join(scores)}.")
     others = [text for task in TASKS if (text := _others_sentence(task, value))]
     if others:
-        text = f"The overview's other systems on real GLUE, profile `minilm_systems`: {'; '.join(others)}."
+        lines = "\n".join(f"- {text}" for text in others)
+        said.append(f"Other ways to a smaller BERT on real GLUE, profile `minilm_systems`:\n\n{lines}")
         if "latency_factor_structured_half" in value:
             times = value["latency_factor_structured_half"]
-            text += f" Without that half the teacher is {times:.2f} times as fast on a batch of 32."
-        said.append(text)
+            said.append(
+                f"Without half of its heads and neurons the teacher is {times:.2f} times as fast on a batch of 32."
+            )
     said += _file_sentences(value)
     said += _speed_sentences(value)
     if generated:
         said.append("The scores below are about small generated tasks, not about GLUE.")
-    return " ".join(said)
+    return "\n\n".join(said)
 
 
 _BOTH = ("student", "teacher")
@@ -65,7 +67,7 @@ _OTHERS = {
     "systems_teacher": "teacher",
     "systems_student": "TinyBERT's student",
     "distilbert": "DistilBERT",
-    "distilbert_two_stage": "the same fine-tuned beside the teacher",
+    "distilbert_two_stage": "DistilBERT fine-tuned beside the teacher",
     "albert_shared": "ALBERT",
     "structured_half": "the teacher without half of its heads and neurons",
 }
@@ -76,7 +78,7 @@ def _others_sentence(task: str, value: Mapping[str, float]) -> str:
     found = {said: value[f"minilm_{name}_{task}"] for name, said in _OTHERS.items() if f"minilm_{name}_{task}" in value}
     if not found.keys() - {_OTHERS["systems_teacher"], _OTHERS["systems_student"]}:
         return ""
-    return f"{task_label(task)} {', '.join(f'{said} {score:.3f}' for said, score in found.items())}"
+    return f"{task_label(task)}: {', '.join(f'{said} {score:.3f}' for said, score in found.items())}"
 
 
 def _file_sentences(value: Mapping[str, float]) -> list[str]:

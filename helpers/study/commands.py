@@ -109,7 +109,7 @@ def _run(given: argparse.Namespace) -> int:
     failures = grid.run(jobs, workers=workers, again=given.again)
     if read_all(results_folder(given.profile)):
         publish(profiles.ROOT)  # the README quotes some of these records
-        _show(given.profile)
+        _show(given.profile, {job.seed for job in jobs if job.seed is not None})
     for folder in sorted({job.records for job in jobs if job.records} - {results_folder(given.profile)}):
         print(f"Not the profile's settings: the records are in {os.path.relpath(folder)}; tables stay as they were.")
     for job, reason in failures:
@@ -119,15 +119,25 @@ def _run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _show(profile: str) -> None:
-    """Print Table 1 and Table 2 with what they rest on, and where everything is."""
-    texts = report.render_tables(read_all(results_folder(profile)))
+def _show(profile: str, seeds: set[int]) -> None:
+    """Print Table 1 and Table 2 with what they rest on, and where everything is.
+
+    A reader of a checkout sees the published seeds, too; those that are not among `seeds`, which were run, are named.
+    """
+    some = read_all(results_folder(profile))
+    texts = report.render_tables(some)
     for title, name in (("Table 1: size and score", "table1"), ("Table 2: seconds", "table2")):
         if f"{name}.md" in texts:
             print(f"\n{title}\n\n{texts[f'{name}.md'].rstrip()}")
+    others = [str(seed) for seed in sorted({record["seed"] for record in some} - seeds)]
+    if others:
+        print(f"\nNot of this run, in these tables: seeds {', '.join(others)}, which were published or made before.")
     for kind in ("results", "figures"):
         print(f"\n{kind}/{profile}: {', '.join(p.name for p in _files(profiles.ROOT / kind / profile))}", end="")
     print(f"\nresults/{profile}/records: what all of these are made from, README.md's numbers too")
+    small = default_folder() / "files" / profile
+    if small.exists():
+        print(f"{os.path.relpath(small)}: one student in small files, which load and classify (README)")
     print(f"{os.path.relpath(default_folder() / 'runs' / profile)}: the executed notebooks")
 
 
