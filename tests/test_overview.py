@@ -210,7 +210,7 @@ def test_numbers_quoted_are_of_real_text_alone(tmp_path: Path) -> None:
     assert "minilm_distilbert_rte" not in found
     told = report.readme_block(tmp_path / "results")
     score = found["minilm_albert_shared_cola"]["value"]
-    assert "profile `minilm_systems`: CoLA teacher " in told and f", ALBERT {score:.3f}, " in told
-    assert "; SST-2 teacher " in told and "RTE teacher" not in told, "measured for two tasks"
+    assert "profile `minilm_systems`:\n\n- CoLA: teacher " in told and f", ALBERT {score:.3f}, " in told
+    assert "\n- SST-2: teacher " in told and "RTE: teacher" not in told, "measured for two tasks"
     factor = found["latency_factor_structured_half"]["value"]
-    assert f"Without that half the teacher is {factor:.2f} times as fast" in told
+    assert f"Without half of its heads and neurons the teacher is {factor:.2f} times as fast" in told
