@@ -206,11 +206,10 @@ def takes(chain: Chain, student: nn.Module, name: str) -> dict[str, float]:
 def fastest(found: Sequence[Mapping[str, Any]]) -> str:
     """Return the back end that was fastest on the task's own batches, of those that compute the whole model."""
     timed = {
-        one["arm"].removeprefix("speed_"): one["latency"]["validation_seconds"]
+        name: one["latency"]["validation_seconds"]
         for one in found
-        if one["arm"] != BASE and one["latency"]
+        if one["latency"] and (name := one["arm"].removeprefix("speed_")) != BASE and not BACKENDS[name].first_token
     }
-    timed = {name: seconds for name, seconds in timed.items() if not BACKENDS[name].first_token}
     return min(timed, key=lambda name: timed[name])
 
 

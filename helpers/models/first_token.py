@@ -43,8 +43,8 @@ def first_token(model: BertForSequenceClassification) -> BertForSequenceClassifi
     """Return a model that gives the same logits with less work: BERT's pooler reads the first token of the last layer.
 
     That layer still needs each token's key and value; its queries, its mixing and its feed-forward part are computed
-    for one token a row. The weights are the given model's own, not copies. Hidden states and
-    attentions are no longer all there to be asked for.
+    for one token a row. The weights are the given model's own, not copies. Hidden states and attentions are no longer
+    all there to be asked for.
     """
     shared = {id(each): each for each in (*model.parameters(), *model.buffers())}
     copied = copy.deepcopy(model, shared)  # `shared` is what deepcopy takes for copied before

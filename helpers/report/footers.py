@@ -9,75 +9,11 @@ from helpers.report import summary
 from helpers.report.captions import interval_name, seeds_per_task
 from helpers.report.comparisons import COMPARISONS, at_floor, ladders
 from helpers.report.provenance import generated, provenance, read_from, remade_by
+from helpers.report.reading import HOW_TO_READ
 from helpers.report.summary import Records
 from helpers.report.systems import timed_tasks
 
 __all__ = ["OTHERS", "footer"]
-
-_HOW_TO_READ = {
-    "table1": "MB = 10^6 bytes of a file that loads back into the model with the same logits; the state dict "
-    "beside it is the report's way of measuring. The shapes have random weights and therefore no score. Matthews: "
-    "correlation of answers and labels, 0 for chance; Pearson, Spearman: correlation of scores, and of their ranks.",
-    "table2": "Seconds for the whole validation set in batches of 32 at their true lengths, each batch timed once "
-    "or more and summed, median over seeds; in brackets "
-    "how many times faster than BERT-base's shape in the same run (in the report's rows: "
-    "than its own BERT).",
-    "differences": "Paired difference of the main metric over the same examples, with its 95 % interval.",
-    "latency": "Milliseconds per batch: median and, in brackets, 95th percentile; at true lengths the batches differ "
-    "in length, and the percentile is about the long ones. Speed-up: the median of "
-    "time(BERT-base shape) / time(system), batch by batch, with its 95 % interval.",
-    "starts": "The same distillation from other starts; differences are to the study's own student.",
-    "teachers": "Differences are to the teacher that starts from the language model as it is, on the validation split. "
-    "One that starts after more pretraining begins with a new pooler, the layer between encoder and answer, since "
-    "nothing there trains the old one. "
-    "The one with the best score on held-out rows is the study's teacher.",
-    "ablations": "One change each to the distilled student, all else equal; differences are to that student.",
-    "distilbert": "DistilBERT after distillation on text and fine-tuning, and one change each; differences are to the "
-    "first row.",
-    "albert": "ALBERT and others of its kind: what layers share, or how wide the embeddings are, one change each; "
-    "differences are to the first row.",
-    "low_rank": "The teacher with matrices cut to a low rank: its word embeddings, or its layers, each so far that "
-    "about as many weights are saved as with ALBERT's embeddings. Recovered: after it learned the teacher's answers in "
-    "a short training (recovery_epochs). Differences are to the teacher.",
-    "structured": "The teacher after heads, feed-forward neurons or whole layers were removed, the least important "
-    "first. Recovered: after it learned the teacher's answers in a short training (recovery_epochs). Zeros: "
-    "the encoder's smallest weights set to zero instead, as many, which makes nothing smaller. "
-    "Differences are to the teacher.",
-    "systems": "All systems that were run with this profile. MB = 10^6 bytes of a file that loads back into the model "
-    "with the same logits. Speed: how many times as fast as the fine-tuned teacher in the same run, in batches of 32 "
-    "at their true lengths; of what two notebooks timed, the median. How each was made is in its notebook.",
-    "storage": "One distilled student in files of fewer and fewer bytes, each with tokenizer and configuration; MB = "
-    "10^6 bytes, over tasks and seeds. Each loads back into a model with exactly the logits of the one that was "
-    "scored. Mean difference: to the float32 file, in points (hundredths), over tasks and so over different metrics; "
-    "its t interval is over seeds, and says nothing of the validation rows being few. The two int8 rows compute their "
-    "linear layers in eight bits; all others compute in float32 once they are read. Entropy coded: codes are written "
-    "in the shortest of three ways, which changes no value. Rare pieces gone: the vocabulary keeps the pieces of the "
-    "task's training rows and those that the text has storage_min_count times. Trained longer: storage_epochs more of "
-    "the student's last stage; quantization-aware: the same with weights rounded in each step. SST-2's held-out rows "
-    "share phrases with its training rows.",
-    "programs": "One distilled student by several programs, on the same threads. Largest difference of a logit to "
-    "PyTorch's float32, over the validation split, and the share of answers that are others; differences of the score "
-    "are to PyTorch's float32. Rows a second: at true lengths, in batches of 32, rows of like length together. Times "
-    "the floor: how much longer a batch took than the machine's measured rate of matrix products, or of reading "
-    "memory, allows. First answer: from reading the model's file to one answer, conversion and compilation included, "
-    "in a process of its own; memory is that process's at most, PyTorch and the conversion included.",
-    "program_times": "Milliseconds for rows of one length without padding, median; in brackets how many times as fast "
-    "as BERT-base's shape in PyTorch's float32, batch by batch in the same run.",
-    "factors": "Seconds for the whole validation split, each way beside the others in the same run; a factor is the "
-    "median over rounds of the time of the row above divided by this row's, with its 95 % bootstrap interval. The "
-    "first row's padded batches are all alike, and a few stand for all. Over several seeds each number is a median of "
-    "its own, so that factors need not multiply to the total. Two processes take a thread each; "
-    "the others both threads.",
-    "augmentation": "The distilled student, and students that saw augmented rows, too.",
-    "ladder": "Intermediate distillation, examples per second: the plain way (every row padded to 128 tokens, float32, "
-    "the teacher asked in every epoch, an unfused optimizer), each speed-up alone, and all together, also with 128 "
-    "rows a step, which is another training, of a quarter of the steps; then, computed from these rates, how many "
-    "times as fast one epoch and ten are, the pass that stores the teacher's outputs included, which always keeps rows "
-    "at their lengths. Each way is timed once or twice, without an interval, so that small differences between them "
-    "say little. Over several seeds: medians.",
-    "retention": "(score - floor) / (teacher - floor); the floor is the majority or mean predictor. "
-    "Above 100 %: a better score than the teacher's; below 0 %: a worse one than the floor's.",
-}
 
 _PROGRAMS = ("programs", "program_times", "factors")
 
@@ -97,7 +33,7 @@ def footer(records: Records, table: str, command: str) -> str:
     timing = table in ("table2", "latency", "ladder", "systems", *_PROGRAMS)
     notebooks = SPEEDS if table in _PROGRAMS else STUDY + SYSTEMS if table == "systems" else STUDY
     timed, left_out = summary.timed(records, notebooks=notebooks)
-    reading = [_HOW_TO_READ[table]]
+    reading = [HOW_TO_READ[table]]
     if table == "ladder":
         records = timed = [record for some, _ in ladders(records).values() for record in some]
         reading.append(_ladder(records))
