@@ -108,6 +108,11 @@ def test_tables_and_figure_are_published_where_there_are_files() -> None:
         "storage_min_count" in texts["storage.md"]
         and "Made by `make study PROFILE=minilm_systems" in texts["storage.md"]
     )
+    assert "reaches down to the floor" not in texts["storage.md"]
+    for record in some:
+        record["floor"] = 0.65 if record["task"] == "cola" else 0.1
+    told = report.render_tables(some)["storage.md"]
+    assert "CoLA: the first row's interval, over seeds or over examples, reaches down to the floor" in told
     assert "storage.md" not in report.render_tables(fake_records.study())
     assert "storage" in figures.published(some) and "storage" not in figures.published(fake_records.study())
     figure = figures.storage_ladder(some)
@@ -137,6 +142,7 @@ def test_the_headline_has_the_files(tmp_path: Path) -> None:
     found = report.headline(tmp_path / "results")
     assert found["packed_mb_within_1_point"]["value"] == 7.8 and found["packed_loss_points"]["value"] == 0.5
     assert len(found["packed_loss_points"]["records"]) == 4
+    assert found["packed_loss_half_width"]["value"] == 6.35, "12.706 times the standard error of -1 and 0"
 
 
 # ---- what is in a file
@@ -222,7 +228,10 @@ def test_the_readme_says_how_small_and_what_it_loses() -> None:
     values["packed_loss_points"] = 0.61
     said = sentences.sentences({name: {"value": value} for name, value in values.items()}, [], generated=False)
     assert "in eight bits throughout it has 14.6 MB (the same mean score over tasks)" in said
-    assert "no more than a point it has 5.6 MB (-0.61 points on the mean over tasks)." in said
+    assert "no more than a point on held-out rows it has 5.6 MB (-0.61 points on the mean over tasks)." in said
+    values["packed_loss_half_width"] = 0.3
+    said = sentences.sentences({name: {"value": value} for name, value in values.items()}, [], generated=False)
+    assert "it has 5.6 MB (-0.61 ± 0.30 points on the mean over tasks)." in said
     assert sentences.sentences({}, [], generated=False) == ""
 
 

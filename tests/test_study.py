@@ -213,6 +213,21 @@ def test_one_notebook_alone_ends_with_what_there_is(
     assert "Table 1: size and score" in told and "Table 2" not in told, "nothing was timed"
 
 
+def test_a_variant_ends_with_its_own_tables(
+    house: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    store(house, fake_records.study(tasks=("sst2",), seeds=(0, 1)))
+    made = fake_records.make("01_distillation", "sst2", 0)
+    monkeypatch.setattr(grid, "execute", lambda job: str(records.write(made, job.records))[:0])
+    monkeypatch.setattr(commands, "publish", lambda root: pytest.fail("only the profile's settings are published"))
+    arguments = ["run", "--tasks", "sst2", "--notebooks", "01", "-p", "teacher_learning_rate", "0.002"]
+    assert commands.main(arguments) == 0
+    out = capsys.readouterr().out
+    table = out[out.index("Table 1: size and score") : out.index("Not the profile's settings: the records are in ")]
+    assert "| distilled student" in table and "seeds" not in out.rpartition("Table 1")[2].partition("\n\n")[0]
+    assert "Table 2" not in out and out.rstrip().endswith("; results/ stays as it was.")
+
+
 # status, clean, report
 
 
@@ -231,6 +246,9 @@ def test_status_and_clean(house: Path, capsys: pytest.CaptureFixture) -> None:
     assert commands.main(["status"]) == 0
     said = capsys.readouterr().out
     assert said.endswith("MB in 3 artifacts under artifacts/\n")
+    assert said.count("\n") == 2 and "      3  " in said and said.splitlines()[0].endswith("  written_for_study")
+    assert commands.main(["status", "--each"]) == 0
+    said = capsys.readouterr().out
     assert all(f"  {each.key}\n" in said for each in (base, used, loose))
     record = fake_records.make("01_distillation", "sst2", 0) | {"created": "2099-01-01T00:00:00Z"}
     for arm in record["arms"]:

@@ -29,7 +29,7 @@ def speed_factors(records: Records) -> Figure:
     if not found:
         raise InputError(NONE)
     figure, axes = plt.subplots(
-        1, len(found), figsize=(3.6 + 4.4 * len(found), 3.6), squeeze=False, sharey=True, layout="constrained"
+        1, len(found), figsize=(3.6 + 4.4 * len(found), 4.0), squeeze=False, sharey=True, layout="constrained"
     )
     plt.close(figure)
     told = []
@@ -41,9 +41,9 @@ def speed_factors(records: Records) -> Figure:
             axis.annotate(
                 f"{number(rung['seconds'])} s{times}",
                 (rung["seconds"], row),
-                xytext=(8, 0),
+                xytext=(8, 2),
                 textcoords="offset points",
-                va="center",
+                va="top",  # below the line, which comes from the right
             )
         total = rungs[-1]["total"]
         axis.set_title(f"{task_label(task)}: {number(total['median'])}x in all")
@@ -56,7 +56,7 @@ def speed_factors(records: Records) -> Figure:
     first = next(iter(found.values()))
     names = [RUNGS[rung["way"]] for rung in first]
     axes[0][0].set_yticks(range(len(names)), [_folded(name) for name in names])
-    axes[0][0].invert_yaxis()
+    axes[0][0].set_ylim(len(names) - 0.4, -0.5)
     some = speed.measured(records)
     which = "; ".join(
         f"{task_label(task)}: {speed.program_titles(rungs[-1]['program'])}" for task, rungs in found.items()

@@ -13,7 +13,7 @@ from helpers.report import cells, summary
 from helpers.report.cells import DASH
 from helpers.report.summary import Records
 
-__all__ = ["COMPARISONS", "FACTORS", "FLOOR", "at_floor", "comparison_table", "ladder_table", "ladders"]
+__all__ = ["COMPARISONS", "FACTORS", "FLOOR", "comparison_table", "ladder_table", "ladders"]
 
 # table: (the row that the others are compared with, the others; a star stands for any ending)
 COMPARISONS: Mapping[str, tuple[str, Sequence[str]]] = {
@@ -53,13 +53,6 @@ def comparison_table(records: Records, name: str) -> pd.DataFrame:
     floors = {task: summary.floor(records, task) for task in tasks}
     rows[FLOOR] = {task_label(task): DASH if value is None else f"{value:.3f}" for task, value in floors.items()}
     return pd.DataFrame.from_dict(rows, orient="index").fillna(DASH).rename_axis("System")
-
-
-def at_floor(records: Records, name: str) -> list[str]:
-    """Return the tasks of a comparison whose first row's score has its interval reach down to the floor."""
-    first = COMPARISONS[name][0]
-    tasks = summary.tasks_of(records, all_of_report=False)
-    return [task for task in tasks if summary.is_at_floor(records, task, first)]
 
 
 def ladders(records: Records) -> dict[str, tuple[Records, Mapping[str, Mapping[str, float]]]]:

@@ -7,9 +7,10 @@ from collections import Counter
 from helpers.labels import ARMS, FILES, SPEEDS, STUDY, SYSTEMS, joined, task_label
 from helpers.report import summary
 from helpers.report.captions import interval_name, seeds_per_task
-from helpers.report.comparisons import COMPARISONS, at_floor, ladders
+from helpers.report.comparisons import COMPARISONS, ladders
 from helpers.report.provenance import generated, provenance, read_from, remade_by
 from helpers.report.reading import HOW_TO_READ
+from helpers.report.storage import FIRST
 from helpers.report.summary import Records
 from helpers.report.systems import timed_tasks
 
@@ -43,7 +44,7 @@ def footer(records: Records, table: str, command: str) -> str:
         reading += [_steps(records)] if table == "augmentation" else []
         if any(arm.startswith("albert_scratch") for arm in arms):
             reading.append("From scratch: from random weights, on the task's labels alone.")
-        reading += [_others(records, table), _noise(records, table), _floored(records, table)]
+        reading += [_others(records, table), _noise(records, table), _floored(records, COMPARISONS[table][0])]
         of_student = COMPARISONS[table][0] == "student"
         reading += [_starts(records) if of_student else "", _used(records), _once(records)]
     if table == "systems" and (tasks := timed_tasks(records)):
@@ -53,7 +54,7 @@ def footer(records: Records, table: str, command: str) -> str:
         reading.append(f"Another machine timed {tasks}; one table never mixes two machines.")
     if table == "storage":
         records = [record for record in records if record["notebook"] in FILES]
-        reading += [_noise(records, "starts"), _once(records)]
+        reading += [_noise(records, "starts"), _floored(records, FIRST), _once(records)]
     if table in _PROGRAMS:
         records = timed
         reading += [_noise(records, "starts") if table == "programs" else "", _missing(records)]
@@ -91,9 +92,10 @@ def _others(records: Records, table: str) -> str:
     return " ".join(told)
 
 
-def _floored(records: Records, table: str) -> str:
+def _floored(records: Records, first: str) -> str:
     """Say for which tasks nothing can be seen, because what is compared with has not left the floor."""
-    tasks = joined([task_label(task) for task in at_floor(records, table)])
+    found = summary.tasks_of(records, all_of_report=False)
+    tasks = joined([task_label(task) for task in found if summary.is_at_floor(records, task, first)])
     if not tasks:
         return ""
     return (

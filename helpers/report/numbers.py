@@ -120,7 +120,8 @@ def _systems(numbers: dict[str, dict[str, Any]], some: Records, root: str) -> No
 def _files(numbers: dict[str, dict[str, Any]], some: Records, root: str) -> None:
     """Add bytes and mean loss in points of the student in int8, and of the smallest file within one point.
 
-    Which file that is, is decided on held-out rows; if it loses more on the validation split, there is no such number.
+    Over several seeds the half-width of the loss's t interval is there, too. Which file that is, is decided on held-out
+    rows; if it loses more on the validation split, there is no such number.
     """
     for name, arm in (("int8_all", "stored_int8"), ("packed", storage.chosen(some, points=1.0))):
         loss = storage.mean_loss(some, arm) if arm else None
@@ -129,7 +130,9 @@ def _files(numbers: dict[str, dict[str, Any]], some: Records, root: str) -> None
         measured = summary.arms_of(some, arm)
         size = "packed_mb_within_1_point" if name == "packed" else f"{name}_mb"
         _put(numbers, size, "MB", 2, [(record, one["bytes"]["file"] / 1e6) for record, one in measured], root)
-        _put(numbers, f"{name}_loss_points", "points", 2, [(record, -loss.value) for record, _ in measured], root)
+        half = loss.high - loss.value if loss.seeds > 1 else None
+        for what, value in (("loss_points", -loss.value), ("loss_half_width", half)):
+            _put(numbers, f"{name}_{what}", "points", 2, [(record, value) for record, _ in measured], root)
 
 
 def _speeds(numbers: dict[str, dict[str, Any]], some: Records, root: str) -> None:

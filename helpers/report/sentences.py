@@ -84,19 +84,22 @@ def _others_sentence(task: str, value: Mapping[str, float]) -> str:
 def _file_sentences(value: Mapping[str, float]) -> list[str]:
     """Say how small the student's files are, and what they lose."""
     known = {
-        "in eight bits throughout": ("int8_all_mb", "int8_all_loss_points"),
-        "in the smallest file that loses no more than a point": ("packed_mb_within_1_point", "packed_loss_points"),
+        "in eight bits throughout": ("int8_all_mb", "int8_all"),
+        "in the smallest file that loses no more than a point on held-out rows": ("packed_mb_within_1_point", "packed"),
     }
     found = [
-        f"{how} it has {value[size]:.1f} MB ({_points(-value[loss])})"
-        for how, (size, loss) in known.items()
+        f"{how} it has {value[size]:.1f} MB "
+        f"({_points(-value[f'{name}_loss_points'], value.get(f'{name}_loss_half_width'))})"
+        for how, (size, name) in known.items()
         if size in value
     ]
     return [f"The student has tokenizer and configuration in its file; {'; '.join(found)}."] if found else []
 
 
-def _points(change: float) -> str:
-    """Return a mean difference over tasks in words."""
+def _points(change: float, half_width: float | None) -> str:
+    """Return a mean difference over tasks in words, with the half-width of its interval over seeds."""
+    if half_width is not None:
+        return f"{change:+.2f} ± {half_width:.2f} points on the mean over tasks"
     return f"{change:+.2f} points on the mean over tasks" if round(change, 2) else "the same mean score over tasks"
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import yaml
 
@@ -70,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(command=_run)
 
-    status = commands.add_parser("status", help="list stored artifacts and their sizes")
+    status = commands.add_parser("status", help="tell what is stored: artifacts by step, small files")
+    status.add_argument("--each", action="store_true", help="list every artifact")
     status.set_defaults(command=_status)
     remake = commands.add_parser("report", help="write tables, headline.json and the README's numbers from records")
     remake.add_argument("--check", action="store_true", help="only tell whether they are up to date")
@@ -107,11 +108,13 @@ def _run(given: argparse.Namespace) -> int:
         workers=given.workers,
     )
     failures = grid.run(jobs, workers=workers, again=given.again)
-    if read_all(results_folder(given.profile)):
+    made, own = {job.records for job in jobs if job.records}, results_folder(given.profile)
+    if (own in made or not made) and read_all(own):
         publish(profiles.ROOT)  # the README quotes some of these records
         _show(given.profile, {job.seed for job in jobs if job.seed is not None})
-    for folder in sorted({job.records for job in jobs if job.records} - {results_folder(given.profile)}):
-        print(f"Not the profile's settings: the records are in {os.path.relpath(folder)}; tables stay as they were.")
+    for folder in sorted(made - {own}):
+        _tables(read_all(folder))
+        print(f"\nNot the profile's settings: the records are in {os.path.relpath(folder)}; results/ stays as it was.")
     for job, reason in failures:
         print(f"error: {job}: {reason}", file=sys.stderr)
     if failures:
@@ -125,10 +128,7 @@ def _show(profile: str, seeds: set[int]) -> None:
     A reader of a checkout sees the published seeds, too; those that are not among `seeds`, which were run, are named.
     """
     some = read_all(results_folder(profile))
-    texts = report.render_tables(some)
-    for title, name in (("Table 1: size and score", "table1"), ("Table 2: seconds", "table2")):
-        if f"{name}.md" in texts:
-            print(f"\n{title}\n\n{texts[f'{name}.md'].rstrip()}")
+    _tables(some)
     others = [str(seed) for seed in sorted({record["seed"] for record in some} - seeds)]
     if others:
         print(f"\nNot of this run, in these tables: seeds {', '.join(others)}, which were published or made before.")
@@ -141,17 +141,35 @@ def _show(profile: str, seeds: set[int]) -> None:
     print(f"{os.path.relpath(default_folder() / 'runs' / profile)}: the executed notebooks")
 
 
+def _tables(some: list[dict[str, Any]]) -> None:
+    texts = report.render_tables(some) if some else {}
+    for title, name in (("Table 1: size and score", "table1"), ("Table 2: seconds", "table2")):
+        if f"{name}.md" in texts:
+            print(f"\n{title}\n\n{texts[f'{name}.md'].rstrip()}")
+
+
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if path.is_file())
 
 
-def _status(_: argparse.Namespace) -> int:
-    found = Store().manifests()
-    for key, manifest in found.items():
-        print(f"{manifest['size_bytes'] / 1e6:9.1f} MB  {manifest['seconds']:8.1f} s  {manifest['created']}  {key}")
-    total = sum(manifest["size_bytes"] for manifest in found.values()) / 1e6
-    print(f"{total:9.1f} MB in {len(found)} artifacts under {Store().folder.name}/")
+def _status(given: argparse.Namespace) -> int:
+    store = Store()
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for key, manifest in store.manifests().items():
+        groups.setdefault(key if given.each else key.rpartition("-")[0], []).append(manifest)
+    for name, some in groups.items():
+        seconds, newest = sum(each["seconds"] for each in some), max(each["created"] for each in some)
+        print(f"{_megabytes(some):9.1f} MB  {len(some):5}  {seconds:9.1f} s  {newest}  {name}")
+    found = [manifest for some in groups.values() for manifest in some]
+    small = [path.stat().st_size for path in store.folder.glob("files/*/*/*.model")]
+    if small:
+        print(f"{sum(small) / 1e6:9.1f} MB in {len(small)} small files under {store.folder.name}/files/")
+    print(f"{_megabytes(found):9.1f} MB in {len(found)} artifacts under {store.folder.name}/")
     return 0
+
+
+def _megabytes(manifests: list[dict[str, Any]]) -> float:
+    return sum(manifest["size_bytes"] for manifest in manifests) / 1e6
 
 
 def _report(given: argparse.Namespace) -> int:
