@@ -16,7 +16,7 @@ from helpers.compress.small_files import SmallFiles
 from helpers.environment import InputError
 from helpers.labels import ARMS
 from helpers.storage import Coding
-from helpers.training import Training, logits_of
+from helpers.training import Training, logits_of, read_curve
 
 pytestmark = pytest.mark.usefixtures("few_rows")
 SMALL = tiny.RECIPE | {"pretraining_steps": 12, "pretraining_batch_size": 16, "storage_group": 4}
@@ -86,6 +86,25 @@ def test_training_for_rounding_helps_and_keeps_zeros(tmp_path: Path) -> None:
         assert not torch.equal(after.classifier.weight, quantization.rounded(after, "int4").classifier.weight)
 
 
+def test_states_are_copied_with_weights_rounded_and_zeros_held(tmp_path: Path) -> None:
+    data, teacher = tiny.task_data(rows=128), tiny.saved(tmp_path / "teacher", tiny.classifier(seed=1, spread=3))
+    settings = {"teacher": teacher, "data": data, "stage": "intermediate", "max_length": 16}
+    settings |= {"training": Training(epochs=6, learning_rate=2e-3, batch_size=16)}
+    start, plain, made = (tmp_path / name for name in ("start", "plain", "made"))
+    for folder in (start, plain, made):
+        folder.mkdir()
+    words = models.tokenizer(teacher)
+    models.save(pruning.prune(tiny.classifier(spread=2), 0.5, of="matrices"), words, start)
+    distillation.distil(plain, student=start, **settings)
+    distillation.distil(made, student=start, hold_zeros="matrices", rounding=Coding("int4"), **settings)
+    curves = [read_curve(folder) for folder in (plain, made)]
+    assert curves[1][-1]["loss"] < 0.9 * curves[1][0]["loss"] and curves[1] != curves[0]
+    held = pruning.masks(models.load(start), of="matrices")
+    after = models.load(made)
+    assert all((after.get_parameter(name)[~mask] == 0).all() for name, mask in held.items())
+    assert any((models.load(plain).get_parameter(name)[~mask] != 0).any() for name, mask in held.items())
+
+
 def test_the_last_rungs_are_trained_as_the_student_is() -> None:
     one = chain(temperature=2.0, gold_scores=True)
     longer, aware = one.recovered_in_bits(rounded=False), one.recovered_in_bits()
@@ -131,8 +150,6 @@ def test_quick_steps_round(tmp_path: Path) -> None:
     assert everything.keys() == dict(model.named_parameters()).keys()
     both = steps.apply(model, [("round_embeddings", "int8"), ("int8",)])
     assert storage.codes_of(both) and quantization.quantized_layers(both)
-    with pytest.raises(InputError, match="put prune before"):
-        steps.apply(model, [("round", "int4"), ("prune", 0.5)])
     with pytest.raises(InputError, match="round the embeddings alone"):
         steps.apply(model, [("round", "int4"), ("int8",)])
     with pytest.raises(InputError, match="embeddings or all, not 'head'"):
@@ -140,6 +157,27 @@ def test_quick_steps_round(tmp_path: Path) -> None:
     pruned = steps.apply(model, [("prune", 0.5), ("round", "int4", 4)])
     zeros = np.mean([float((module.weight == 0).float().mean()) for _, module in pruning.pool(pruned)])
     assert zeros >= 0.4
+
+
+@pytest.mark.parametrize(("kind", "group"), [("int4", 4), ("int8", 0), ("float8", 3), ("bf16", 0)])
+def test_of_rounded_weights_the_smallest_are_pruned_and_the_others_keep_their_values(
+    kind: str, group: int, tmp_path: Path
+) -> None:
+    model = tiny.classifier(spread=3)
+    rounded = steps.apply(model, [("round", kind, group)])
+    pruned = steps.apply(model, [("round", kind, group), ("prune", 0.5, "matrices")])
+    before, after, gone = [], [], []
+    for name in quantization.codings(model, storage.Coding("int8")):
+        old, new = rounded.get_parameter(name), pruned.get_parameter(name)
+        before.append(old.flatten())
+        after.append(new.flatten())
+        gone.append((new == 0).flatten())
+    old, new, zero = torch.cat(before), torch.cat(after), torch.cat(gone)
+    assert torch.equal(new[~zero], old[~zero]) and float(zero.float().mean()) == pytest.approx(0.5, abs=0.01)
+    assert old[zero].abs().max() <= old[~zero].abs().min()
+    storage.save(pruned, tmp_path / "model", layouts=("dense", "bitmask") if kind != "bf16" else ("dense",))
+    row = torch.tensor([[2, 7, 9, 3]])
+    assert torch.equal(storage.load(tmp_path / "model")(row).logits, pruned(row).logits)
 
 
 @pytest.mark.parametrize(

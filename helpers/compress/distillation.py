@@ -120,8 +120,8 @@ def distil(
     `all` also the states, `bound_gb` gigabytes of them at the most. `variants` (of `augmentation.augment`) join the
     rows; `max_steps` ends the training earlier or later than its epochs do, `first_epoch` numbers the first of them,
     `drop_incomplete` leaves out batches that are not full (see `fit`), `hold_zeros` keeps zeros of the encoder's
-    matrices at zero, or, as "pool", those of the report's pool. With `rounding` (of a prediction) the student answers
-    with its weights rounded; those that are stored are not rounded yet. Raises `InputError` if the two models do not
+    matrices at zero, or of what it names (as in `pruning.prune`). With `rounding` the student is asked with its weights
+    rounded; those that are stored are not rounded yet. Raises `InputError` if the two models do not
     share one vocabulary, or if `options` ask for a teacher whose outputs cannot be stored, `RunError` if they take too
     much room.
     """
@@ -146,11 +146,11 @@ def distil(
             collator = with_outputs(outputs.batch)
     else:
         loss = PredictionLoss(pupil, master, temperature=temperature, options=options)
-        if rounding is not None:
-            loss.student = Rounded(loss.student, rounding)
         if teacher_outputs != "off":
             logits = torch.from_numpy(logits_of(master, rows))
             collator = with_outputs(lambda ids, _: {"teacher_logits": logits[ids]})
+    if rounding is not None:
+        loss.student = Rounded(loss.student, rounding)
     numbered = rows.add_column("row", range(len(rows)))
     settings = {"training": training, "folder": folder, "collator": collator, "max_steps": max_steps}
     settings |= {"first_epoch": first_epoch, "drop_incomplete": drop_incomplete}

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
-from helpers import models, tasks
+from helpers import models, storage, tasks
 from helpers.artifacts import step
 from helpers.compress.factorization import linear_layers
 from helpers.environment import InputError
@@ -42,16 +42,20 @@ def pool(model: nn.Module) -> list[tuple[str, nn.Module]]:
 def prune(model: nn.Module, amount: float, *, of: str = "pool") -> nn.Module:
     """Return a copy whose pool has its `amount` (0 to 1) smallest weights, by absolute value over all modules, zeroed.
 
-    `of` the "pool", or of the "encoder": all linear layers there, which is what structured pruning takes from. Raises
-    `InputError` if the amount is outside 0 to 1.
+    `of` the "pool", of the "encoder": all linear layers there, which is what structured pruning takes from, or of all
+    "matrices", embeddings and linear layers. Of a rounded model the smallest rounded weights go; the others keep their
+    values. Raises `InputError` if the amount is outside 0 to 1.
     """
     if not 0 <= amount <= 1:
         raise InputError(f"A pruning amount is a share of the weights, from 0 to 1, not {amount}.")
-    model = copy.deepcopy(model)
+    codes, model = storage.codes_of(model), copy.deepcopy(model)
     targets = [(module, "weight") for _, module in _modules(model, of)]
     torch_prune.global_unstructured(targets, pruning_method=torch_prune.L1Unstructured, amount=float(amount))
     for module, name in targets:
         torch_prune.remove(module, name)
+    if codes:
+        kept = masks(model, of=of)
+        model.codes = {name: coded.keep(kept[name]) if name in kept else coded for name, coded in codes.items()}
     return model
 
 
@@ -68,10 +72,14 @@ def sparsity(model: nn.Module) -> dict[str, object]:
 
 
 def _modules(model: nn.Module, of: str) -> list[tuple[str, nn.Module]]:
-    found = {"pool": pool, "encoder": lambda model: list(linear_layers(model).items())}
+    found = {"pool": pool, "encoder": lambda model: list(linear_layers(model).items()), "matrices": _matrices}
     if of not in found:
-        raise InputError(f"What is pruned is the pool or the encoder, not {of!r}.")
+        raise InputError(f"What is pruned is the pool, the encoder or the matrices, not {of!r}.")
     return found[of](model)
+
+
+def _matrices(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, (nn.Embedding, nn.Linear))]
 
 
 def masks(model: nn.Module, *, of: str = "pool") -> dict[str, torch.Tensor]:

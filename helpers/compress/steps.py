@@ -12,31 +12,30 @@ from torch import nn
 from helpers import hub, models, storage, tasks
 from helpers.artifacts import step
 from helpers.compress import pruning, quantization
+from helpers.compress.notation import Step
 from helpers.environment import InputError
 from helpers.training import logits_of
 
 __all__ = ["Step", "apply", "bring", "predict"]
 
 # A step that takes seconds is applied whenever a model is used; the others are stored as artifacts.
-Step = tuple[str | float, ...]
 
 
 def apply(model: nn.Module, steps: Sequence[Step]) -> nn.Module:
     """Apply quick steps in order to a copy of a model.
 
-    They are `("prune", amount)`, `("int8",)`: the report's, `("round", kind, group)`: all weights, and
-    `("round_embeddings", kind)`. Raises `InputError` for an unknown step, or one that cannot follow what came before.
+    They are `("prune", amount)`, or with what is pruned (`pruning.prune`); `("int8",)`: the report's; `("round", kind,
+    group)`: all weights; and `("round_embeddings", kind)`. Raises `InputError` for an unknown step, or one that cannot
+    follow what came before.
     """
     for name, *values in steps:
         if quantization.quantized_layers(model):
             raise InputError(f"Step {name!r} cannot follow int8: the weights are no longer floats; put it before.")
         coded = storage.codes_of(model)
-        if name == "prune" and coded:
-            raise InputError("Weights cannot be pruned once they are rounded: put prune before.")
         if name == "int8" and any("embeddings" not in weight for weight in coded):
             raise InputError("Layers that are rounded cannot be put in int8: round the embeddings alone before.")
         if name == "prune":
-            model = pruning.prune(model, *values)
+            model = pruning.prune(model, values[0], of=values[1] if values[1:] else "pool")
         elif name == "int8":
             model = quantization.quantize(model)
         elif name in ("round", "round_embeddings"):

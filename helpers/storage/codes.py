@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +61,10 @@ class Coded:
 
     def __deepcopy__(self, memo: dict[int, object]) -> Coded:
         return self  # never changed in place
+
+    def keep(self, kept: Tensor) -> Coded:
+        """Return these codes with zeros outside `kept` (of their shape): with its scales the rest keeps its values."""
+        return replace(self, codes=torch.where(kept.cpu(), self.codes.float(), 0.0).to(self.codes.dtype))
 
 
 def encode(weight: Tensor, coding: Coding) -> Coded:

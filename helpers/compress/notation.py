@@ -1,0 +1,117 @@
+"""Chains as text: `distil > prune 0.3 > int4` is read, checked and written here, before anything is built.
+
+The model in hand is the untrained student, or where a chain begins with `teacher` the fine-tuned teacher. A step that
+comes before the training is a condition of it: pruned weights are held at zero, rounded ones are rounded in each batch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from helpers.environment import InputError
+
+__all__ = ["FIT", "ROUNDINGS", "Step", "beginnings", "check", "parse", "write"]
+
+# A step's name and its values, if it has any.
+Step = tuple[str | float, ...]
+
+FIT = "fit"  # the amount of pruning with which a chain's file just keeps its budget
+ROUNDINGS = ("bf16", "float8", "int8", "int4")
+FIRST_TRAINING = ("distil", "train")
+WHAT = {
+    "teacher": "the fine-tuned teacher, in place of the untrained student",
+    "distil": "the student copies the teacher's states, then learns its answers",
+    "train": "the student learns the labels, without a teacher, for as many steps",
+    "recover": "a little more training, by the teacher's answers or, `recover labels`, without a teacher",
+    "prune": "a share of all matrices' weights, the smallest, is set to zero and held there; `fit`: as many as the "
+    "budget asks for",
+    "low_rank": "a matrix of the encoder becomes the product of two with this share of its weights",
+    **{kind: f"all matrices are rounded to {kind}" for kind in ROUNDINGS},
+}
+
+
+def parse(text: str) -> tuple[Step, ...]:
+    """Return the steps of a chain. Raises `InputError` with one sentence for a chain that cannot be."""
+    if not isinstance(text, str) or not text.strip():
+        raise InputError(f"A chain is a text such as 'distil > prune 0.3 > int4', not {text!r}.")
+    steps = tuple(_step(part.split(), text) for part in text.split(">"))
+    check(steps)
+    return steps
+
+
+def write(steps: Sequence[Step]) -> str:
+    """Return the text of a chain, which `parse` reads back."""
+    return " > ".join(" ".join(f"{value:g}" if isinstance(value, float) else value for value in step) for step in steps)
+
+
+def _step(words: list[str], text: str) -> Step:
+    if not words:
+        raise InputError(f"Chain {text!r} has a place without a step; steps stand between single '>'.")
+    name, *values = words
+    if name not in WHAT:
+        near = difflib.get_close_matches(name, WHAT, 1) or [", ".join(WHAT)]
+        raise InputError(f"Chain {text!r}: there is no step {name!r}; the nearest known: {near[0]}.")
+    if name in ("prune", "low_rank"):
+        return (name, _share(name, values, text))
+    if values and (name, *values) != ("recover", "labels"):
+        raise InputError(f"Chain {text!r}: {name} takes no {' '.join(values)!r}.")
+    return (name, *values)
+
+
+def _share(name: str, values: list[str], text: str) -> float | str:
+    if name == "prune" and values == [FIT]:
+        return FIT
+    try:
+        (share,) = (float(value) for value in values)
+    except ValueError:
+        share = -1.0
+    if not 0 < share < 1:
+        allowed = f"a share above 0 and below 1{' or fit' if name == 'prune' else ''}"
+        raise InputError(f"Chain {text!r}: {name} takes {allowed}, not {' '.join(values) or 'nothing'!r}.")
+    return share
+
+
+def check(steps: Sequence[Step]) -> None:
+    """Raise `InputError` if a step cannot follow what comes before it, or the chain never learns the task."""
+    text, done = write(steps), []
+    for step in steps:
+        reason = _refused(step, done)
+        if reason:
+            raise InputError(f"Chain {text!r}: {write([step])} cannot come here, {reason}.")
+        done.append(step)
+    if not _trained(done):
+        raise InputError(f"Chain {text!r} never learns the task; it needs distil or train, or begins with teacher.")
+
+
+def _trained(done: Sequence[Step]) -> bool:
+    return any(step[0] in (*FIRST_TRAINING, "teacher") for step in done)
+
+
+def _refused(step: Step, done: Sequence[Step]) -> str:
+    """Return why a step cannot follow others, or nothing if it can."""
+    name, names = step[0], [each[0] for each in done]
+    pruned = [each[1] for each in done if each[0] == "prune"]
+    rounded = [each for each in names if each in ROUNDINGS]
+    if name == "teacher" and done:
+        return "for it is what a chain begins with"
+    if name in FIRST_TRAINING and _trained(done):
+        return f"for the model is trained already ({next(n for n in names if n in (*FIRST_TRAINING, 'teacher'))})"
+    if name == "recover" and not _trained(done):
+        return "for there is nothing to recover yet: put distil, train or teacher before it"
+    if name == "prune" and FIT in pruned:
+        return "for prune fit has taken all that the budget asks for"
+    if name == "prune" and step[1] != FIT and pruned and step[1] <= pruned[-1]:
+        return f"for prune {pruned[-1]:g} has already taken as much: shares are of the whole model and grow"
+    if name == "low_rank" and (pruned or rounded):
+        return f"for a product of two new matrices would undo {'prune' if pruned else rounded[0]}: put low_rank before"
+    if name == "low_rank" and name in names:
+        return "for the matrices have a low rank already"
+    if name in ROUNDINGS and rounded:
+        return f"for the weights are rounded already ({rounded[0]})"
+    return ""
+
+
+def beginnings(chains: Sequence[Sequence[Step]]) -> list[tuple[Step, ...]]:
+    """Return every beginning of the chains once, in the order in which they are met: the nodes of their tree."""
+    return list(dict.fromkeys(tuple(chain[:end]) for chain in chains for end in range(1, len(chain) + 1)))
