@@ -90,15 +90,16 @@ def test_states_are_copied_with_weights_rounded_and_zeros_held(tmp_path: Path) -
     data, teacher = tiny.task_data(rows=128), tiny.saved(tmp_path / "teacher", tiny.classifier(seed=1, spread=3))
     settings = {"teacher": teacher, "data": data, "stage": "intermediate", "max_length": 16}
     settings |= {"training": Training(epochs=6, learning_rate=2e-3, batch_size=16)}
-    start, plain, made = (tmp_path / name for name in ("start", "plain", "made"))
-    for folder in (start, plain, made):
+    start, plain, held_only, made = (tmp_path / name for name in ("start", "plain", "held", "made"))
+    for folder in (start, plain, held_only, made):
         folder.mkdir()
     words = models.tokenizer(teacher)
     models.save(pruning.prune(tiny.classifier(spread=2), 0.5, of="matrices"), words, start)
     distillation.distil(plain, student=start, **settings)
+    distillation.distil(held_only, student=start, hold_zeros="matrices", **settings)
     distillation.distil(made, student=start, hold_zeros="matrices", rounding=Coding("int4"), **settings)
-    curves = [read_curve(folder) for folder in (plain, made)]
-    assert curves[1][-1]["loss"] < 0.9 * curves[1][0]["loss"] and curves[1] != curves[0]
+    curves = [read_curve(folder) for folder in (held_only, made)]
+    assert curves[1][-1]["loss"] < 0.9 * curves[1][0]["loss"] and curves[1][0] != curves[0][0], "it is asked rounded"
     held = pruning.masks(models.load(start), of="matrices")
     after = models.load(made)
     assert all((after.get_parameter(name)[~mask] == 0).all() for name, mask in held.items())

@@ -226,12 +226,16 @@ def test_what_onnx_has_no_words_for_is_refused(tmp_path: Path, capsys: pytest.Ca
 def test_the_readme_says_how_small_and_what_it_loses() -> None:
     values = {"int8_all_mb": 14.61, "int8_all_loss_points": -0.004, "packed_mb_within_1_point": 5.64}
     values["packed_loss_points"] = 0.61
-    said = sentences.sentences({name: {"value": value} for name, value in values.items()}, [], generated=False)
-    assert "in eight bits throughout it has 14.6 MB (the same mean score over tasks)" in said
-    assert "no more than a point on held-out rows it has 5.6 MB (-0.61 points on the mean over tasks)." in said
-    values["packed_loss_half_width"] = 0.3
-    said = sentences.sentences({name: {"value": value} for name, value in values.items()}, [], generated=False)
-    assert "it has 5.6 MB (-0.61 ± 0.30 points on the mean over tasks)." in said
+    paths = [f"results/minilm_systems/records/09_storage.{task}.seed0.json" for task in ("sst2", "cola")]
+    numbers = {name: {"value": value, "records": paths} for name, value in values.items()}
+    said = sentences.sentences(numbers, [], generated=False)
+    assert "in eight bits throughout it has 14.6 MB (0.00 points)" in said
+    assert "no more than a point on held-out rows it has 5.6 MB (-0.61 points)." in said
+    assert "over CoLA and SST-2; what each task loses" in said
+    for name in ("packed", "int8_all"):
+        numbers[f"{name}_loss_half_width"] = {"value": 0.3, "records": paths}
+    said = sentences.sentences(numbers, [], generated=False)
+    assert "it has 5.6 MB (-0.61 ± 0.30 points)." in said and "14.6 MB (0.00 ± 0.30 points)" in said
     assert sentences.sentences({}, [], generated=False) == ""
 
 

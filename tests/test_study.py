@@ -213,19 +213,31 @@ def test_one_notebook_alone_ends_with_what_there_is(
     assert "Table 1: size and score" in told and "Table 2" not in told, "nothing was timed"
 
 
+RATE = {"teacher_learning_rate": 0.002}
+
+
 def test_a_variant_ends_with_its_own_tables(
     house: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     store(house, fake_records.study(tasks=("sst2",), seeds=(0, 1)))
-    made = fake_records.make("01_distillation", "sst2", 0)
+    (book,) = house.glob("notebooks/01_first.ipynb")
+    book.rename(book.with_name("01_distillation.ipynb"))
+    made, other = (fake_records.make("01_distillation", "sst2", seed) for seed in (0, 1))
     monkeypatch.setattr(grid, "execute", lambda job: str(records.write(made, job.records))[:0])
     monkeypatch.setattr(commands, "publish", lambda root: pytest.fail("only the profile's settings are published"))
-    arguments = ["run", "--tasks", "sst2", "--notebooks", "01", "-p", "teacher_learning_rate", "0.002"]
+    arguments = ["run", "--tasks", "sst2", "--seeds", "0", "--notebooks", "01", "-p", "teacher_learning_rate", "0.002"]
+    records.write(other, planning.plan("mini", tasks=["sst2"], seeds=[0], parameters=RATE)[0][0].records)
     assert commands.main(arguments) == 0
     out = capsys.readouterr().out
     table = out[out.index("Table 1: size and score") : out.index("Not the profile's settings: the records are in ")]
-    assert "| distilled student" in table and "seeds" not in out.rpartition("Table 1")[2].partition("\n\n")[0]
-    assert "Table 2" not in out and out.rstrip().endswith("; results/ stays as it was.")
+    assert "| distilled student" in table and "Profile `mini`, seed 0;" in table, (
+        "another run's seed is no part of these"
+    )
+    assert f"Made by `python -m helpers.study {' '.join(arguments)}`" in table
+    assert "Table 2" not in out and out.rstrip().endswith(", not in results/.")
+    monkeypatch.setattr(grid, "execute", lambda job: "RunError: broken")
+    assert commands.main(arguments) == 1
+    assert "Table 1" not in capsys.readouterr().out, "what an earlier run made is not this one's"
 
 
 # status, clean, report

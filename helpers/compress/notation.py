@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 from helpers.environment import InputError
 
-__all__ = ["FIT", "ROUNDINGS", "Step", "beginnings", "check", "parse", "write"]
+__all__ = ["FIT", "ROUNDINGS", "Link", "beginnings", "parse", "write"]
 
-# A step's name and its values, if it has any.
-Step = tuple[str | float, ...]
+# A step of a chain as it is written: its name and its values, if it has any. `prune` is of all matrices, and `int8`
+# rounds weights: quick steps (`compress.steps`) are another language.
+Link = tuple[str | float, ...]
 
 FIT = "fit"  # the amount of pruning with which a chain's file just keeps its budget
 ROUNDINGS = ("bf16", "float8", "int8", "int4")
@@ -27,35 +28,36 @@ WHAT = {
     "prune": "a share of all matrices' weights, the smallest, is set to zero and held there; `fit`: as many as the "
     "budget asks for",
     "low_rank": "a matrix of the encoder becomes the product of two with this share of its weights",
-    **{kind: f"all matrices are rounded to {kind}" for kind in ROUNDINGS},
+    **{kind: f"all matrices, in bf16 all weights, are rounded to {kind}" for kind in ROUNDINGS},
 }
 
 
-def parse(text: str) -> tuple[Step, ...]:
+def parse(text: str) -> tuple[Link, ...]:
     """Return the steps of a chain. Raises `InputError` with one sentence for a chain that cannot be."""
     if not isinstance(text, str) or not text.strip():
         raise InputError(f"A chain is a text such as 'distil > prune 0.3 > int4', not {text!r}.")
     steps = tuple(_step(part.split(), text) for part in text.split(">"))
-    check(steps)
+    _check(steps)
     return steps
 
 
-def write(steps: Sequence[Step]) -> str:
+def write(steps: Sequence[Link]) -> str:
     """Return the text of a chain, which `parse` reads back."""
-    return " > ".join(" ".join(f"{value:g}" if isinstance(value, float) else value for value in step) for step in steps)
+    return " > ".join(" ".join(str(value) for value in step) for step in steps)
 
 
-def _step(words: list[str], text: str) -> Step:
+def _step(words: list[str], text: str) -> Link:
     if not words:
         raise InputError(f"Chain {text!r} has a place without a step; steps stand between single '>'.")
     name, *values = words
     if name not in WHAT:
-        near = difflib.get_close_matches(name, WHAT, 1) or [", ".join(WHAT)]
-        raise InputError(f"Chain {text!r}: there is no step {name!r}; the nearest known: {near[0]}.")
+        near = difflib.get_close_matches(name, WHAT, 1)
+        known = f"the nearest known: {near[0]}" if near else f"known are {', '.join(WHAT)}"
+        raise InputError(f"Chain {text!r}: there is no step {name!r}; {known}.")
     if name in ("prune", "low_rank"):
         return (name, _share(name, values, text))
     if values and (name, *values) != ("recover", "labels"):
-        raise InputError(f"Chain {text!r}: {name} takes no {' '.join(values)!r}.")
+        raise InputError(f"Chain {text!r}: {name} takes no {' '.join(values)!r}; '>' stands between steps.")
     return (name, *values)
 
 
@@ -68,11 +70,12 @@ def _share(name: str, values: list[str], text: str) -> float | str:
         share = -1.0
     if not 0 < share < 1:
         allowed = f"a share above 0 and below 1{' or fit' if name == 'prune' else ''}"
-        raise InputError(f"Chain {text!r}: {name} takes {allowed}, not {' '.join(values) or 'nothing'!r}.")
+        given = f", not {' '.join(values)!r}" if values else ""
+        raise InputError(f"Chain {text!r}: {name} takes {allowed}{given}.")
     return share
 
 
-def check(steps: Sequence[Step]) -> None:
+def _check(steps: Sequence[Link]) -> None:
     """Raise `InputError` if a step cannot follow what comes before it, or the chain never learns the task."""
     text, done = write(steps), []
     for step in steps:
@@ -84,11 +87,11 @@ def check(steps: Sequence[Step]) -> None:
         raise InputError(f"Chain {text!r} never learns the task; it needs distil or train, or begins with teacher.")
 
 
-def _trained(done: Sequence[Step]) -> bool:
+def _trained(done: Sequence[Link]) -> bool:
     return any(step[0] in (*FIRST_TRAINING, "teacher") for step in done)
 
 
-def _refused(step: Step, done: Sequence[Step]) -> str:
+def _refused(step: Link, done: Sequence[Link]) -> str:
     """Return why a step cannot follow others, or nothing if it can."""
     name, names = step[0], [each[0] for each in done]
     pruned = [each[1] for each in done if each[0] == "prune"]
@@ -102,7 +105,7 @@ def _refused(step: Step, done: Sequence[Step]) -> str:
     if name == "prune" and FIT in pruned:
         return "for prune fit has taken all that the budget asks for"
     if name == "prune" and step[1] != FIT and pruned and step[1] <= pruned[-1]:
-        return f"for prune {pruned[-1]:g} has already taken as much: shares are of the whole model and grow"
+        return f"for prune {pruned[-1]} has already taken as much: shares are of the whole model and grow"
     if name == "low_rank" and (pruned or rounded):
         return f"for a product of two new matrices would undo {'prune' if pruned else rounded[0]}: put low_rank before"
     if name == "low_rank" and name in names:
@@ -112,6 +115,11 @@ def _refused(step: Step, done: Sequence[Step]) -> str:
     return ""
 
 
-def beginnings(chains: Sequence[Sequence[Step]]) -> list[tuple[Step, ...]]:
-    """Return every beginning of the chains once, in the order in which they are met: the nodes of their tree."""
+def beginnings(chains: Sequence[Sequence[Link]]) -> list[tuple[Link, ...]]:
+    """Return every beginning of the chains once, in the order in which they are met: the nodes of their tree.
+
+    Raises `ValueError` for an amount that is still to fit: what fits depends on the steps after it.
+    """
+    if any(("prune", FIT) in chain for chain in chains):
+        raise ValueError("a chain's amounts are decided before its beginnings are shared")
     return list(dict.fromkeys(tuple(chain[:end]) for chain in chains for end in range(1, len(chain) + 1)))

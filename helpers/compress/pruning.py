@@ -40,11 +40,12 @@ def pool(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def prune(model: nn.Module, amount: float, *, of: str = "pool") -> nn.Module:
-    """Return a copy whose pool has its `amount` (0 to 1) smallest weights, by absolute value over all modules, zeroed.
+    """Return a copy without the `amount` (0 to 1) smallest weights, by absolute value over all modules, `of` a part.
 
-    `of` the "pool", of the "encoder": all linear layers there, which is what structured pruning takes from, or of all
-    "matrices", embeddings and linear layers. Of a rounded model the smallest rounded weights go; the others keep their
-    values. Raises `InputError` if the amount is outside 0 to 1.
+    That is the "pool", the "encoder": all linear layers there, which is what structured pruning takes from, or all
+    "matrices", embeddings and linear layers. Of a rounded model the smallest rounded weights go, those that rounding
+    has made zero first, and the others keep their values; which go of many equal ones is not said. Raises `InputError`
+    if the amount is outside 0 to 1.
     """
     if not 0 <= amount <= 1:
         raise InputError(f"A pruning amount is a share of the weights, from 0 to 1, not {amount}.")
@@ -83,7 +84,7 @@ def _matrices(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def masks(model: nn.Module, *, of: str = "pool") -> dict[str, torch.Tensor]:
-    """Return, for each weight of the pool, or of the "encoder", where it is not zero."""
+    """Return, for each weight of a part (as in `prune`), where it is not zero."""
     return {f"{name}.weight": module.weight.detach() != 0 for name, module in _modules(model, of)}
 
 

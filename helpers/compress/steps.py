@@ -12,13 +12,13 @@ from torch import nn
 from helpers import hub, models, storage, tasks
 from helpers.artifacts import step
 from helpers.compress import pruning, quantization
-from helpers.compress.notation import Step
 from helpers.environment import InputError
 from helpers.training import logits_of
 
 __all__ = ["Step", "apply", "bring", "predict"]
 
 # A step that takes seconds is applied whenever a model is used; the others are stored as artifacts.
+Step = tuple[str | float, ...]
 
 
 def apply(model: nn.Module, steps: Sequence[Step]) -> nn.Module:
@@ -35,7 +35,8 @@ def apply(model: nn.Module, steps: Sequence[Step]) -> nn.Module:
         if name == "int8" and any("embeddings" not in weight for weight in coded):
             raise InputError("Layers that are rounded cannot be put in int8: round the embeddings alone before.")
         if name == "prune":
-            model = pruning.prune(model, values[0], of=values[1] if values[1:] else "pool")
+            amount, of = (*values, "pool") if len(values) == 1 else values
+            model = pruning.prune(model, amount, of=of)
         elif name == "int8":
             model = quantization.quantize(model)
         elif name in ("round", "round_embeddings"):

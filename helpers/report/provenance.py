@@ -74,8 +74,8 @@ _ALONE = {"augmentation": "02", "distilbert": "06", "albert": "07", "low_rank": 
 
 
 def remade_by(command: str, records: Records, table: str) -> str:
-    """Add to a command for a whole profile the tasks and seeds of these records, which may be more or fewer."""
-    if "=" in command.rpartition("PROFILE=")[2]:
+    """Add to `make` for a whole profile the tasks and seeds of these records, which may be more or fewer."""
+    if not command.startswith("make ") or "=" in command.rpartition("PROFILE=")[2]:
         return command
     command += _folders(records)
     used = ",".join(sorted({record["notebook"][:2] for record in records}))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from helpers.labels import TASKS, WARM, task_label
+from helpers.labels import TASKS, WARM, joined, task_label
 
 __all__ = ["sentences"]
 
@@ -39,7 +40,7 @@ def sentences(numbers: Mapping[str, Mapping[str, Any]], tasks: list[str], *, gen
             said.append(
                 f"Without half of its heads and neurons the teacher is {times:.2f} times as fast on a batch of 32."
             )
-    said += _file_sentences(value)
+    said += _file_sentences(numbers)
     said += _speed_sentences(value)
     if generated:
         said.append("The scores below are about small generated tasks, not about GLUE.")
@@ -81,11 +82,15 @@ def _others_sentence(task: str, value: Mapping[str, float]) -> str:
     return f"{task_label(task)}: {', '.join(f'{said} {score:.3f}' for said, score in found.items())}"
 
 
-def _file_sentences(value: Mapping[str, float]) -> list[str]:
-    """Say how small the student's files are, and what they lose."""
+def _file_sentences(numbers: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say how small the student's files are, what they lose on the mean, and over which tasks."""
+    value = {name: entry["value"] for name, entry in numbers.items()}
     known = {
         "in eight bits throughout": ("int8_all_mb", "int8_all"),
-        "in the smallest file that loses no more than a point on held-out rows": ("packed_mb_within_1_point", "packed"),
+        "in the smallest of its files that were to lose no more than a point on held-out rows": (
+            "packed_mb_within_1_point",
+            "packed",
+        ),
     }
     found = [
         f"{how} it has {value[size]:.1f} MB "
@@ -93,14 +98,23 @@ def _file_sentences(value: Mapping[str, float]) -> list[str]:
         for how, (size, name) in known.items()
         if size in value
     ]
-    return [f"The student has tokenizer and configuration in its file; {'; '.join(found)}."] if found else []
+    if not found:
+        return []
+    paths = [
+        Path(path).name.split(".") for size, _ in known.values() for path in numbers.get(size, {}).get("records", [])
+    ]
+    tasks = joined([task_label(task) for task in TASKS if any(parts[1] == task for parts in paths)])
+    return [
+        f"The student of profile `minilm_systems` in one file with tokenizer and configuration: {'; '.join(found)}. "
+        f"Megabytes are the median, points the mean difference to the float32 file, over {tasks}; what each task loses "
+        "is in `results/minilm_systems/storage.md`."
+    ]
 
 
 def _points(change: float, half_width: float | None) -> str:
-    """Return a mean difference over tasks in words, with the half-width of its interval over seeds."""
-    if half_width is not None:
-        return f"{change:+.2f} ± {half_width:.2f} points on the mean over tasks"
-    return f"{change:+.2f} points on the mean over tasks" if round(change, 2) else "the same mean score over tasks"
+    """Return a mean difference in points, with the half-width of its interval over seeds."""
+    text = f"{change:+.2f}" if round(change, 2) else "0.00"
+    return f"{text} points" if half_width is None else f"{text} ± {half_width:.2f} points"
 
 
 def _speed_sentences(value: Mapping[str, float]) -> list[str]:

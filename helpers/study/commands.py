@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command; return the exit code: 0, 1 for a run that failed, 2 for bad input."""
     try:
         given = _parser().parse_args(arguments)
+        given.words = list(sys.argv[1:] if arguments is None else arguments)
         return given.command(given)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -112,9 +114,14 @@ def _run(given: argparse.Namespace) -> int:
     if (own in made or not made) and read_all(own):
         publish(profiles.ROOT)  # the README quotes some of these records
         _show(given.profile, {job.seed for job in jobs if job.seed is not None})
+    failed = {job for job, _ in failures}
     for folder in sorted(made - {own}):
-        _tables(read_all(folder))
-        print(f"\nNot the profile's settings: the records are in {os.path.relpath(folder)}; results/ stays as it was.")
+        # runs with other settings share this folder: what another one left is no part of this one's tables
+        ran = {(job.notebook.stem, job.task, job.seed) for job in set(jobs) - failed if job.records == folder}
+        some = [each for each in read_all(folder) if (each["notebook"], each["task"], each["seed"]) in ran]
+        if some:
+            _tables(some, command=shlex.join(["python", "-m", "helpers.study", *given.words]))
+            print(f"\nNot the profile's settings: the records are in {os.path.relpath(folder)}, not in results/.")
     for job, reason in failures:
         print(f"error: {job}: {reason}", file=sys.stderr)
     if failures:
@@ -141,8 +148,8 @@ def _show(profile: str, seeds: set[int]) -> None:
     print(f"{os.path.relpath(default_folder() / 'runs' / profile)}: the executed notebooks")
 
 
-def _tables(some: list[dict[str, Any]]) -> None:
-    texts = report.render_tables(some) if some else {}
+def _tables(some: list[dict[str, Any]], *, command: str | None = None) -> None:
+    texts = report.render_tables(some, command=command)
     for title, name in (("Table 1: size and score", "table1"), ("Table 2: seconds", "table2")):
         if f"{name}.md" in texts:
             print(f"\n{title}\n\n{texts[f'{name}.md'].rstrip()}")
