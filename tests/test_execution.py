@@ -35,7 +35,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values["study"]["notebook_tasks"] = {}
     more = {"teacher_starts": ["given", "random"], "compared_starts": ["projected", "general"]}
     more |= {"ablations": ["no_prediction", "top_layers"], "distilbert_ablations": ["no_soft"]}
-    more |= {"albert_sharings": ["none"], "albert_embedding_sizes": []}
+    more |= {"albert_sharings": ["none"], "albert_embedding_sizes": [8]}
     values["tasks"] = {"sst2": more}
     profile.write_text(yaml.safe_dump(values), encoding="utf-8")
     return root

@@ -121,9 +121,8 @@ def distil(
     rows; `max_steps` ends the training earlier or later than its epochs do, `first_epoch` numbers the first of them,
     `drop_incomplete` leaves out batches that are not full (see `fit`), `hold_zeros` keeps zeros of the encoder's
     matrices at zero, or of what it names (as in `pruning.prune`). With `rounding` the student is asked with its weights
-    rounded; those that are stored are not rounded yet. Raises `InputError` if the two models do not
-    share one vocabulary, or if `options` ask for a teacher whose outputs cannot be stored, `RunError` if they take too
-    much room.
+    rounded; those that are stored are not rounded yet. Raises `InputError` if the two models do not share one
+    vocabulary, or if `options` ask for a teacher whose outputs cannot be stored, `RunError` if they take too much room.
     """
     options = options or LossOptions()
     if teacher_outputs != "off" and options.needs_live_teacher:

@@ -1,5 +1,13 @@
 """Chains as text: `distil > prune 0.3 > int4` is read, checked and written here, before anything is built.
 
+- `teacher`: the fine-tuned teacher, in place of the untrained student
+- `distil`: the student copies the teacher's states, then learns its answers
+- `train`: the student learns the labels, without a teacher, for as many steps
+- `recover`: a little more training, by the teacher's answers or, `recover labels`, without a teacher
+- `prune`: a share of all matrices' weights, the smallest, is set to zero; `fit`: as many as the budget asks for
+- `low_rank`: each matrix of the encoder becomes the product of two with this share of its weights
+- `bf16`, `float8`, `int8`, `int4`: all matrices, in bf16 all weights, are rounded
+
 The model in hand is the untrained student, or where a chain begins with `teacher` the fine-tuned teacher. A step that
 comes before the training is a condition of it: pruned weights are held at zero, rounded ones are rounded in each batch.
 """
@@ -10,6 +18,7 @@ import difflib
 from collections.abc import Sequence
 
 from helpers.environment import InputError
+from helpers.storage import BITS
 
 __all__ = ["FIT", "ROUNDINGS", "Link", "beginnings", "parse", "write"]
 
@@ -18,18 +27,9 @@ __all__ = ["FIT", "ROUNDINGS", "Link", "beginnings", "parse", "write"]
 Link = tuple[str | float, ...]
 
 FIT = "fit"  # the amount of pruning with which a chain's file just keeps its budget
-ROUNDINGS = ("bf16", "float8", "int8", "int4")
-FIRST_TRAINING = ("distil", "train")
-WHAT = {
-    "teacher": "the fine-tuned teacher, in place of the untrained student",
-    "distil": "the student copies the teacher's states, then learns its answers",
-    "train": "the student learns the labels, without a teacher, for as many steps",
-    "recover": "a little more training, by the teacher's answers or, `recover labels`, without a teacher",
-    "prune": "a share of all matrices' weights, the smallest, is set to zero and held there; `fit`: as many as the "
-    "budget asks for",
-    "low_rank": "a matrix of the encoder becomes the product of two with this share of its weights",
-    **{kind: f"all matrices, in bf16 all weights, are rounded to {kind}" for kind in ROUNDINGS},
-}
+ROUNDINGS = tuple(BITS)
+TRAINED = ("teacher", "distil", "train")  # what gives a model that has learned the task
+KNOWN = (*TRAINED, "recover", "prune", "low_rank", *ROUNDINGS)
 
 
 def parse(text: str) -> tuple[Link, ...]:
@@ -50,9 +50,9 @@ def _step(words: list[str], text: str) -> Link:
     if not words:
         raise InputError(f"Chain {text!r} has a place without a step; steps stand between single '>'.")
     name, *values = words
-    if name not in WHAT:
-        near = difflib.get_close_matches(name, WHAT, 1)
-        known = f"the nearest known: {near[0]}" if near else f"known are {', '.join(WHAT)}"
+    if name not in KNOWN:
+        near = difflib.get_close_matches(name, KNOWN, 1)
+        known = f"the nearest known: {near[0]}" if near else f"known are {', '.join(KNOWN)}"
         raise InputError(f"Chain {text!r}: there is no step {name!r}; {known}.")
     if name in ("prune", "low_rank"):
         return (name, _share(name, values, text))
@@ -83,12 +83,8 @@ def _check(steps: Sequence[Link]) -> None:
         if reason:
             raise InputError(f"Chain {text!r}: {write([step])} cannot come here, {reason}.")
         done.append(step)
-    if not _trained(done):
+    if not any(step[0] in TRAINED for step in done):
         raise InputError(f"Chain {text!r} never learns the task; it needs distil or train, or begins with teacher.")
-
-
-def _trained(done: Sequence[Link]) -> bool:
-    return any(step[0] in (*FIRST_TRAINING, "teacher") for step in done)
 
 
 def _refused(step: Link, done: Sequence[Link]) -> str:
@@ -96,11 +92,12 @@ def _refused(step: Link, done: Sequence[Link]) -> str:
     name, names = step[0], [each[0] for each in done]
     pruned = [each[1] for each in done if each[0] == "prune"]
     rounded = [each for each in names if each in ROUNDINGS]
+    trained = [each for each in names if each in TRAINED]
     if name == "teacher" and done:
         return "for it is what a chain begins with"
-    if name in FIRST_TRAINING and _trained(done):
-        return f"for the model is trained already ({next(n for n in names if n in (*FIRST_TRAINING, 'teacher'))})"
-    if name == "recover" and not _trained(done):
+    if name in TRAINED and trained:
+        return f"for the model is trained already ({trained[0]})"
+    if name == "recover" and not trained:
         return "for there is nothing to recover yet: put distil, train or teacher before it"
     if name == "prune" and FIT in pruned:
         return "for prune fit has taken all that the budget asks for"

@@ -18,7 +18,7 @@ from helpers.environment import InputError
 from helpers.models.compact import LowRank
 from helpers.training import Training, fit, task_loss, write_curve
 
-__all__ = ["hold", "masks", "pool", "prune", "recover", "sparsity", "zero"]
+__all__ = ["hold", "masks", "matrices", "pool", "prune", "recover", "sparsity", "zero"]
 
 
 def pool(model: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -73,13 +73,14 @@ def sparsity(model: nn.Module) -> dict[str, object]:
 
 
 def _modules(model: nn.Module, of: str) -> list[tuple[str, nn.Module]]:
-    found = {"pool": pool, "encoder": lambda model: list(linear_layers(model).items()), "matrices": _matrices}
+    found = {"pool": pool, "encoder": lambda model: list(linear_layers(model).items()), "matrices": matrices}
     if of not in found:
         raise InputError(f"What is pruned is the pool, the encoder or the matrices, not {of!r}.")
     return found[of](model)
 
 
-def _matrices(model: nn.Module) -> list[tuple[str, nn.Module]]:
+def matrices(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return all embeddings and linear layers by name: what can be stored in fewer bits."""
     return [(name, module) for name, module in model.named_modules() if isinstance(module, (nn.Embedding, nn.Linear))]
 
 

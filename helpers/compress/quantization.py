@@ -11,6 +11,7 @@ from torch.ao.quantization import quantize_dynamic
 from torch.func import functional_call
 
 from helpers import models, storage
+from helpers.compress import pruning
 from helpers.environment import InputError
 from helpers.storage import Coding
 from helpers.storage.packing import quiet_quantization
@@ -38,8 +39,8 @@ def codings(model: nn.Module, coding: Coding, *, of: str = "all") -> dict[str, C
     """Return what is rounded: the matrices of `embeddings`, or of linear layers, too (`all`); for bf16 every tensor."""
     if of not in ("embeddings", "all"):
         raise InputError(f"What is rounded is the embeddings or all, not {of!r}.")
-    kinds = (nn.Embedding,) if of == "embeddings" else (nn.Embedding, nn.Linear)
-    names = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, kinds)}
+    found = pruning.matrices(model)
+    names = {f"{name}.weight" for name, module in found if of == "all" or isinstance(module, nn.Embedding)}
     own = models.own_tensors(model)  # what layers share has one name
     every = coding.kind == "bf16" and of == "all"
     return {name: coding for name, tensor in own.items() if name in names or (every and tensor.is_floating_point())}

@@ -31,8 +31,7 @@ def apply(model: nn.Module, steps: Sequence[Step]) -> nn.Module:
     for name, *values in steps:
         if quantization.quantized_layers(model):
             raise InputError(f"Step {name!r} cannot follow int8: the weights are no longer floats; put it before.")
-        coded = storage.codes_of(model)
-        if name == "int8" and any("embeddings" not in weight for weight in coded):
+        if name == "int8" and any("embeddings" not in weight for weight in storage.codes_of(model)):
             raise InputError("Layers that are rounded cannot be put in int8: round the embeddings alone before.")
         if name == "prune":
             amount, of = (*values, "pool") if len(values) == 1 else values

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from helpers.labels import TASKS, WARM, joined, task_label
@@ -100,10 +99,8 @@ def _file_sentences(numbers: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
     if not found:
         return []
-    paths = [
-        Path(path).name.split(".") for size, _ in known.values() for path in numbers.get(size, {}).get("records", [])
-    ]
-    tasks = joined([task_label(task) for task in TASKS if any(parts[1] == task for parts in paths)])
+    paths = [path for size, _ in known.values() if size in numbers for path in numbers[size]["records"]]
+    tasks = joined([task_label(task) for task in TASKS if any(f".{task}.seed" in path for path in paths)])
     return [
         f"The student of profile `minilm_systems` in one file with tokenizer and configuration: {'; '.join(found)}. "
         f"Megabytes are the median, points the mean difference to the float32 file, over {tasks}; what each task loses "
