@@ -125,6 +125,21 @@ def test_the_bytes_of_each_layout_by_hand():
     assert 11_250 + 2_500 <= sizes["entropy"] < 14_000
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from([np.int16, np.int32]).flatmap(
+        lambda kind: st.integers(0, 300).flatmap(lambda n: arrays.arrays(kind, n, fill=st.just(0)))
+    ),
+    st.sampled_from(["dense", "bitmask"]),
+)
+def test_the_bits_of_floats_are_laid_out_and_come_back(values, layout):
+    bits = 8 * values.itemsize
+    _, data = layouts.pack(values, bits, (layout,))
+    assert np.array_equal(layouts.unpack(data, len(values), bits, layout), values)
+    kept = int(np.count_nonzero(values)) * values.itemsize
+    assert len(data) == (values.nbytes if layout == "dense" else -(-len(values) // 8) + kept)
+
+
 @pytest.mark.parametrize("layout", storage.LAYOUTS)
 @pytest.mark.parametrize("bits", [4, 8])
 def test_codes_of_another_number_are_refused(layout, bits):
@@ -194,6 +209,42 @@ def test_pruned_weights_stay_zero_and_take_fewer_bytes(tmp_path):
     assert storage.breakdown(small, layouts=("bitmask",))["total"] < storage.breakdown(small)["total"]
     best = storage.breakdown(small, layouts=storage.LAYOUTS)["total"]
     assert best <= min(storage.breakdown(small, layouts=(each,))["total"] for each in storage.LAYOUTS)
+
+
+def with_zeros(kind, share=0.6):
+    """A model in bf16, or not rounded, a share of whose matrices' weights are zero, some of them minus zero."""
+    model = bert()
+    with torch.no_grad():
+        for name in matrices(model):
+            weight = model.get_parameter(name)
+            weight[torch.rand(weight.shape, generator=torch.Generator().manual_seed(0)) < share] *= 0
+    return quantization.rounded(model, "bf16") if kind == "bf16" else model
+
+
+@pytest.mark.parametrize(("kind", "size"), [("float32", 4), ("bf16", 2)])
+def test_floats_with_many_zeros_are_a_bitmask_and_what_is_left(kind, size, tmp_path):
+    model = with_zeros(kind)
+    storage.save(model, tmp_path / "model", layouts=("dense", "bitmask"))
+    loaded = storage.load(tmp_path / "model")
+    assert torch.equal(logits(loaded), logits(model))
+    expected = 0
+    for name, tensor in model.state_dict().items():
+        if name not in matrices(model):
+            expected += size * tensor.numel()
+            continue
+        assert torch.equal(loaded.get_parameter(name), tensor) and bool((tensor.signbit() & (tensor == 0)).any())
+        expected += min(-(-tensor.numel() // 8) + size * int(tensor.count_nonzero()), size * tensor.numel())
+    assert storage.breakdown(model, layouts=("bitmask",))["total"] == expected
+    assert storage.predicted(model, layouts=("bitmask",))["total"] == pytest.approx(expected, rel=0.001)
+    assert bool(storage.codes_of(loaded)) == (kind == "bf16")
+    storage.save(loaded, tmp_path / "again", layouts=("dense", "bitmask"))
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "model").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["float32", "bf16"])
+def test_floats_without_zeros_stay_as_they_are(kind):
+    model = with_zeros(kind, share=0.0)
+    assert storage.breakdown(model, layouts=("bitmask",)) == storage.breakdown(model)
 
 
 def test_weights_that_share_memory_are_rounded_and_stored_once(tmp_path):
@@ -314,6 +365,43 @@ def test_two_thousand_damaged_files_are_refused(tmp_path):
     assert refused > 1990
 
 
+@pytest.mark.parametrize("kind", ["float32", "bf16"])
+def test_damaged_floats_with_a_right_checksum_are_refused(kind, tmp_path):
+    model, path = with_zeros(kind), tmp_path / "model"
+    storage.save(model, path, layouts=("bitmask",))
+    header, tensors = read(path)
+    other, wide = {"float32": ("bf16", torch.int32), "bf16": ("float32", torch.int16)}[kind]
+    name, mask = WORDS, -(-60 * HIDDEN // 8)
+    data = tensors[f"{name}.codes"]
+    minus, infinite = (data[mask:].clone().view(wide) for _ in range(2))
+    minus[0], infinite[0] = (
+        torch.iinfo(wide).min,
+        torch.tensor(float("inf")).view(torch.int32) >> (32 - 8 * minus.itemsize),
+    )
+    changes = [
+        ({"kind": other}, {}),
+        ({"kind": "int8"}, {}),
+        ({"layout": "dense"}, {}),
+        ({"layout": "entropy"}, {}),
+        ({"group": 4}, {}),
+        ({}, {"codes": data[:-1]}),
+        ({}, {"codes": data.float()}),
+        ({}, {"codes": torch.cat([data, data[:1]])}),
+        ({}, {"scales": torch.ones(60, 1, dtype=torch.bfloat16)}),
+        ({}, {"codes": torch.cat([data[:mask], minus.view(torch.uint8)])}),
+        ({}, {"codes": torch.cat([data[:mask], infinite.view(torch.uint8)])}),
+        ({}, {"codes": torch.cat([data[:mask], torch.zeros_like(data[mask:])])}),
+    ]
+    for entry, parts in changes:
+        changed = copy.deepcopy(header)
+        changed["codes"][name] |= entry
+        write(path, changed, tensors | {f"{name}.{part}": value for part, value in parts.items()})
+        with pytest.raises(RunError):
+            storage.load(path)
+    write(path, header, tensors)
+    assert torch.equal(logits(storage.load(path)), logits(model))
+
+
 def test_damage_with_a_right_checksum_is_refused_too(tmp_path):
     model, path = coded("int4", 8), tmp_path / "model"
     storage.save(model, path, layouts=("entropy",))
@@ -406,7 +494,7 @@ def test_codes_that_nothing_is_rounded_to_are_refused(kind, change, tmp_path):
 @pytest.mark.parametrize("header", ["[" * 100_000, "[" * 985 + "]" * 985, '"' + "a" * 2**23 + '"', "{", "null", "3"])
 def test_a_header_without_end_or_sense_is_refused(header, tmp_path):
     path = tmp_path / "model"
-    deep = json.dumps({"format": "bert-study", "version": 2, "x": 0}).replace("0}", f"{header}}}")
+    deep = json.dumps({"format": "bert-study", "version": 3, "x": 0}).replace("0}", f"{header}}}")
     for text in (header, deep):
         safetensors.torch.save_file({"a": torch.zeros(1)}, path, {"header": text})
         with pytest.raises(RunError, match="damaged|not written by this study"):

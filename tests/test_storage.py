@@ -110,7 +110,7 @@ def test_the_header_says_what_the_file_is(tmp_path):
         assert (
             header["format"],
             header["version"],
-        ) == ("bert-study", 2)
+        ) == ("bert-study", 3)
         assert len(header["checksum"]) == 64 and header["config"]["hidden_size"] == HIDDEN
         assert "/home/someone" not in metadata["header"]
         assert storage.load(tmp_path / kind).config.id2label == {0: "not_entailment", 1: "entailment"}
@@ -237,8 +237,8 @@ def rewritten(path, **changes):
     [
         ({}, None),
         ({"format": "other"}, "not written by this study"),
-        ({"version": 1}, "version 1, not 2: rebuild"),
-        ({"version": 3}, "version 3, not 2: get a newer copy"),
+        ({"version": 2}, "version 2, not 3: rebuild"),
+        ({"version": 4}, "version 4, not 3: get a newer copy"),
         ({"codes": []}, "kind of model"),
         ({"attention": "someone/kernel"}, "kind of model"),
         ({"config": {"hidden_size": 8}}, "kind of model"),

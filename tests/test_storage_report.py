@@ -245,7 +245,7 @@ def test_inspect_says_what_is_in_a_file(tmp_path: Path, capsys: pytest.CaptureFi
     size = storage.save(quantization.rounded(bert(), "int4", 8), path, tokenizer=tokenizer, layouts=("entropy",))
     assert command.main(["inspect", str(path)]) == 0
     shown = capsys.readouterr().out
-    assert "bert-study, version 2" in shown and "2 layers of 16, 60 pieces" in shown
+    assert "bert-study, version 3" in shown and "2 layers of 16, 60 pieces" in shown
     assert "int4, group 8, entropy" in shown and "do_lower_case" in shown
     total = int(shown.partition("bytes: ")[2].split(",  ")[0].split(", embedding")[0].replace(",", ""))
     assert total < size < total + 20_000

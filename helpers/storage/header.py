@@ -5,7 +5,7 @@ A file is safetensors (https://github.com/huggingface/safetensors), without any 
 
 - `format`, `version`;
 - `config`: of the Hugging Face model; `attention`: its implementation, so that logits are the same to the last bit;
-- `codes`: by name, for each weight in fewer bits, its `kind`, `group` and `layout`;
+- `codes`: by name, for each weight in fewer bytes, its `kind`, `group` and `layout`;
 - `tokenizer`, where the file has one: its settings;
 - `checksum`: SHA-256 in hexadecimal, of the header without it, as JSON with sorted keys and Python's separators, and
   then for each tensor, by name, of the line "name dtype shape" (as torch prints them) and its bytes.
@@ -14,9 +14,10 @@ Tensors have the names of the model's state dict. In the place of a weight in fe
 for bf16, `<name>.scales`: bf16, a row of them for each row of the weight, one for each `group` of neighbours (0: the
 whole row), the last for what is left. Row by row, codes are whole numbers, for `float8` the bytes of e4m3 (torch's
 float8_e4m3fn), as one vector of bytes that `storage.layouts` packs; for `bf16` the weight itself. What is read is
-code times scale, in float32. `<name>_scale` and `<name>_zero_point` stand beside the int8 weight of a layer out of
-`quantize_dynamic`. `tokenizer.pieces` are the pieces of the vocabulary in the order of their ids, one a line, UTF-8,
-deflated.
+code times scale, in float32. A matrix with many zeros may be a bitmask in `bf16`, too, or in `float32`, a kind of its
+own, and is such a vector of bytes then. `<name>_scale` and `<name>_zero_point` stand beside the int8 weight of a layer
+out of `quantize_dynamic`. `tokenizer.pieces` are the pieces of the vocabulary in the order of their ids, one a line,
+UTF-8, deflated.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from helpers.storage.layouts import LAYOUTS
 __all__ = ["ATTENTIONS", "FORMAT", "MOST_LAYERS", "PIECES", "VERSION", "checksum", "read", "read_header"]
 
 FORMAT = "bert-study"
-VERSION = 2
+VERSION = 3
 ATTENTIONS = ("sdpa", "eager")
 PIECES = "tokenizer.pieces"
 MOST_LAYERS = 256  # building takes time for each, before their weights can be asked for
@@ -114,7 +115,7 @@ def _is_whole(header: dict[str, Any]) -> bool:
         and all(
             isinstance(entry, dict)
             and {name: type(value) for name, value in entry.items()} == wanted
-            and entry["kind"] in BITS
+            and entry["kind"] in (*BITS, "float32")
             and entry["layout"] in LAYOUTS
             for entry in codes.values()
         )

@@ -1,4 +1,4 @@
-"""The same codes in fewer bytes: two to a byte, zeros as a bitmask, or each code in as many bits as it is rare.
+"""The same values in fewer bytes: two codes to a byte, zeros as a bitmask, or each code in as many bits as it is rare.
 
 Nothing here changes a value. What is read is checked before memory is taken for it.
 """
@@ -13,6 +13,7 @@ import numpy as np
 __all__ = ["LAYOUTS", "pack", "unpack"]
 
 LAYOUTS = ("dense", "bitmask", "entropy")
+WHOLE = {8: np.int8, 16: np.int16, 32: np.int32}  # what values of so many bits are handed over as
 WBITS = -15  # of zlib; negative: bare deflate, without header and checksum
 
 
@@ -21,7 +22,8 @@ def pack(values: np.ndarray, bits: int, layouts: Sequence[str] = ("dense",)) -> 
 
     `dense`: 8 bits one to a byte, 4 bits two to a byte, the first in the low half, as code + 8. `bitmask`: a bit for
     each code, 1 where it is not zero, the first in the lowest place; then the others, dense. `entropy`: Huffman's codes
-    in deflate's form (RFC 1951), over one byte for each code. Raises `ValueError` for an unknown layout.
+    in deflate's form (RFC 1951), over one byte for each code. The bits of floats (n, int16 or int32) are laid out
+    likewise, lowest byte first, dense or as a bitmask. Raises `ValueError` for an unknown layout.
     """
     if not layouts or set(layouts) - set(LAYOUTS):
         raise ValueError(f"codes are laid out as {', '.join(LAYOUTS)}, not {layouts!r}")
@@ -31,7 +33,7 @@ def pack(values: np.ndarray, bits: int, layouts: Sequence[str] = ("dense",)) -> 
 
 
 def unpack(data: np.ndarray, count: int, bits: int, layout: str) -> np.ndarray:
-    """Return the `count` codes (int8) that `pack` laid out. Raises `ValueError` unless `data` hold exactly so many."""
+    """Return the `count` values that `pack` laid out. Raises `ValueError` unless `data` hold exactly so many."""
     if layout not in LAYOUTS:
         raise ValueError(f"there is no layout {layout!r}")
     if count > 8 * len(data):  # no layout has more than eight to a byte
@@ -43,19 +45,19 @@ def unpack(data: np.ndarray, count: int, bits: int, layout: str) -> np.ndarray:
 
 
 def _dense(values: np.ndarray, bits: int) -> np.ndarray:
-    if bits == 8:
-        return values.view(np.uint8)
+    if bits >= 8:
+        return np.ascontiguousarray(values, WHOLE[bits]).view(np.uint8)
     halves = np.full(len(values) + len(values) % 2, 8, np.uint8)
     halves[: len(values)] = values + 8
     return halves[::2] | (halves[1::2] << 4)
 
 
 def _from_dense(data: np.ndarray, count: int, bits: int) -> np.ndarray:
-    wanted = count if bits == 8 else (count + 1) // 2
+    wanted = count * bits // 8 if bits >= 8 else (count + 1) // 2
     if len(data) != wanted:
         raise ValueError(f"{count} codes take {wanted} bytes, not {len(data)}")
-    if bits == 8:
-        return data.view(np.int8)
+    if bits >= 8:
+        return data.view(WHOLE[bits])
     halves = np.empty(2 * len(data), np.uint8)
     halves[::2], halves[1::2] = data & 15, data >> 4
     if count % 2 and halves[-1] != 8:
@@ -74,7 +76,7 @@ def _from_bitmask(data: np.ndarray, count: int, bits: int) -> np.ndarray:
     if len(data) < length or flags[count:].any():
         raise ValueError("the bitmask is not as long as its codes are many")
     kept = flags[:count].astype(bool)
-    values = np.zeros(count, np.int8)
+    values = np.zeros(count, WHOLE[max(bits, 8)])
     values[kept] = _from_dense(data[length:], int(kept.sum()), bits)
     if not values[kept].all():
         raise ValueError("a code that the bitmask calls something else is zero")

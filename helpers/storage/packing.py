@@ -2,7 +2,8 @@
 
 Such a layer packs its weight into an opaque object; here it is int8 `weight`, `weight_scale`,
 `weight_zero_point` (no dimension: one for the whole weight; one dimension: one per row) and float32 `bias`. A weight
-in fewer bits is `<name>.codes` and `<name>.scales` (`storage.codes`).
+in fewer bits is `<name>.codes` and `<name>.scales` (`storage.codes`); a matrix of floats with many zeros may be the
+first alone.
 """
 
 import warnings
@@ -23,6 +24,7 @@ from helpers.storage.layouts import pack, unpack
 __all__ = ["SCALE", "ZERO_POINT", "compare", "decoded", "encoded", "fill", "quiet_quantization", "tensors"]
 
 SCALE, ZERO_POINT = ".weight_scale", ".weight_zero_point"
+FLOATS = {"bf16": (torch.bfloat16, torch.int16), "float32": (torch.float32, torch.int32)}  # and their bits as numbers
 
 
 @contextmanager
@@ -98,17 +100,25 @@ def fill(model: nn.Module, plain: dict[str, Tensor]) -> None:
 
 
 def encoded(model: nn.Module, layouts: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return a model's tensors as a file holds them, and for each weight in fewer bits how: kind, group and layout.
+    """Return a model's tensors as a file holds them, and for each weight in fewer bytes how: kind, group and layout.
 
     Raises InputError like `tensors`, for an unknown layout, and for a rounded weight that has changed since.
     """
-    stored, header = tensors(model), {}
-    for name, coded in codes_of(model).items():
+    stored, header, codes = tensors(model), {}, codes_of(model)
+    for name in [name for name, tensor in stored.items() if name not in codes and "bitmask" in layouts]:
+        data = _sparse(stored[name])
+        if data is not None:
+            del stored[name]
+            header[name] = {"kind": "float32", "group": 0, "layout": "bitmask"}
+            stored[f"{name}.codes"] = data
+    for name, coded in codes.items():
         del stored[name]
         kind = coded.coding.kind
         header[name] = {"kind": kind, "group": coded.coding.group, "layout": "dense"}
         if coded.scales is None:
-            stored[f"{name}.codes"] = coded.codes
+            data = _sparse(coded.codes) if "bitmask" in layouts else None
+            header[name]["layout"] = "dense" if data is None else "bitmask"
+            stored[f"{name}.codes"] = coded.codes if data is None else data
             continue
         values = coded.codes.reshape(-1).view(torch.int8).numpy()
         try:
@@ -117,6 +127,30 @@ def encoded(model: nn.Module, layouts: Sequence[str]) -> tuple[dict[str, Tensor]
             raise InputError(f"The model cannot be stored so: {error}.") from error
         stored |= {f"{name}.codes": torch.from_numpy(data.copy()), f"{name}.scales": coded.scales}
     return stored, header
+
+
+def _sparse(weight: Tensor) -> Tensor | None:
+    """Return the bytes of a matrix of floats as a bitmask, or None if they are not fewer, or it is none."""
+    kind = next((bits for dtype, bits in FLOATS.values() if dtype == weight.dtype), None)
+    if kind is None or weight.dim() != 2:
+        return None
+    # a minus zero is no zero in its bits; what is added makes it one
+    _, data = pack((weight + 0.0).reshape(-1).view(kind).numpy(), 8 * weight.element_size(), ("bitmask",))
+    return torch.from_numpy(data.copy()) if len(data) < weight.nbytes else None
+
+
+def _floats(data: Tensor, kind: str, layout: str, shape: tuple[int, ...]) -> Tensor:
+    """Return the floats that `encoded` stored. Raises ValueError if that is not how it stores them."""
+    dtype, _ = FLOATS[kind]
+    if layout == "dense" and data.dtype == dtype and tuple(data.shape) == shape and kind != "float32":
+        return data
+    if layout != "bitmask" or data.dtype != torch.uint8 or data.dim() != 1:
+        raise ValueError(f"a weight is not in {kind}")
+    bits = unpack(data.numpy(), int(np.prod(shape, dtype=object)), 8 * dtype.itemsize, "bitmask")
+    weight = torch.from_numpy(bits.copy()).view(dtype)
+    if int(torch.count_nonzero(weight)) != np.count_nonzero(bits):
+        raise ValueError("there is a minus zero")
+    return weight.reshape(shape)
 
 
 def decoded(
@@ -128,19 +162,22 @@ def decoded(
     """
     plain, codes = dict(stored), {}
     for name, entry in header.items():
-        coding, shape = Coding(entry["kind"], entry["group"]), shapes[name]
-        data, scales = plain.pop(f"{name}.codes"), plain.pop(f"{name}.scales", None)
-        if coding.kind == "bf16":
-            if data.dtype != torch.bfloat16 or tuple(data.shape) != shape or scales is not None:
-                raise ValueError(f"{name} is not in bf16")
-            codes[name] = Coded(coding, data, None)
-        else:
-            if data.dtype != torch.uint8 or data.dim() != 1 or scales is None or scales.dtype != torch.bfloat16:
-                raise ValueError(f"{name} is no {coding.kind}")
-            if len(shape) != 2 or tuple(scales.shape) != coding.scales(shape):
-                raise ValueError(f"the scales of {name} do not fit it")
-            values = unpack(data.numpy(), int(np.prod(shape, dtype=object)), BITS[coding.kind], entry["layout"])
-            codes[name] = Coded(coding, torch.from_numpy(values).view(DTYPES[coding.kind]).reshape(shape), scales)
+        shape, data = shapes[name], plain.pop(f"{name}.codes")
+        if entry["kind"] in FLOATS:
+            weight = _floats(data, entry["kind"], entry["layout"], shape)
+            if entry["group"] or f"{name}.scales" in plain or not torch.isfinite(weight).all():
+                raise ValueError(f"{name} is not in {entry['kind']}")
+            plain[name] = weight.float()
+            if entry["kind"] != "float32":
+                codes[name] = Coded(Coding(entry["kind"]), weight, None)
+            continue
+        coding, scales = Coding(entry["kind"], entry["group"]), plain.pop(f"{name}.scales", None)
+        if data.dtype != torch.uint8 or data.dim() != 1 or scales is None or scales.dtype != torch.bfloat16:
+            raise ValueError(f"{name} is no {coding.kind}")
+        if len(shape) != 2 or tuple(scales.shape) != coding.scales(shape):
+            raise ValueError(f"the scales of {name} do not fit it")
+        values = unpack(data.numpy(), int(np.prod(shape, dtype=object)), BITS[coding.kind], entry["layout"])
+        codes[name] = Coded(coding, torch.from_numpy(values).view(DTYPES[coding.kind]).reshape(shape), scales)
         plain[name] = decode(codes[name])
         if not torch.isfinite(plain[name]).all() or not _are_codes(codes[name]):
             raise ValueError(f"{name} has codes or scales that nothing is rounded to")

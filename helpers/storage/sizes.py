@@ -58,6 +58,8 @@ def predicted(model: nn.Module, *, layouts: Sequence[str] = ("dense",)) -> dict[
     for name, tensor in packing.tensors(model).items():
         coded = codes.get(name)
         bits: float = 8 * tensor.element_size() if coded is None else BITS[coded.coding.kind]
+        if "bitmask" in layouts and tensor.dim() == 2 and tensor.is_floating_point() and bits >= 16:
+            bits = min(bits, 1 + float((tensor != 0).float().mean()) * bits)
         if coded is not None and coded.scales is not None:
             values = coded.codes.reshape(-1).view(torch.int8)
             shares = torch.unique(values, return_counts=True)[1] / max(values.numel(), 1)
