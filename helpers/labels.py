@@ -7,6 +7,7 @@ __all__ = [
     "FILES",
     "FIRST_TOKEN",
     "METRICS",
+    "ORDERS",
     "REPORT_AMOUNTS",
     "REPORT_METRICS",
     "RUNGS",
@@ -26,6 +27,7 @@ STUDY = ("01_distillation", "02_augmentation", "03_pruning_sweep", "04_dynamic_q
 SYSTEMS = ("06_distilbert", "07_albert", "08_structured_pruning")
 FILES = ("09_storage",)  # one student in smaller and smaller files
 SPEEDS = ("10_speed",)  # one student by several programs
+ORDERS = ("11_order",)  # the same steps in other orders
 
 TASKS = {
     "cola": "CoLA",

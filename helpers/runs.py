@@ -77,6 +77,7 @@ def record(
     facts: Mapping[str, tuple[float, str]] | None = None,
     ladder: Mapping[str, Any] | None = None,
     speed: Mapping[str, Any] | None = None,
+    orders: Mapping[str, Any] | None = None,
     sources: Mapping[str, hub.Source] | None = None,
 ) -> Path:
     """Write a run's record and return its file. `began` is `time.monotonic()` at the run's start.
@@ -119,6 +120,7 @@ def record(
             "facts": {name: {"value": value, "unit": unit} for name, (value, unit) in facts.items()} if facts else None,
             "ladder": dict(ladder) if ladder else None,
             "speed": dict(speed) if speed else None,
+            "orders": dict(orders) if orders else None,
             "seconds": round(max(0.0, time.monotonic() - began - chain.store.seconds - latency.waited()), 1),
             "building_seconds": round(_building_seconds(chain, measured), 1),
             "peak_memory_mb": round(latency.peak_memory_mb(), 1),

@@ -8,9 +8,8 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
+import tiny
 import torch
-
-from helpers import mini_glue, tasks
 
 torch.set_num_threads(1)
 
@@ -18,7 +17,4 @@ torch.set_num_threads(1)
 @pytest.fixture
 def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Generate few rows and lines, whatever is asked for."""
-    monkeypatch.setitem(mini_glue.ROWS, "train", 120)
-    monkeypatch.setitem(mini_glue.ROWS, "validation", 50)
-    corpus = tasks.Text(mini_glue.text(lines=200), "generated", "200 lines")
-    monkeypatch.setattr(tasks, "load_text", lambda text, **_: corpus)
+    tiny.few_rows(monkeypatch)

@@ -32,6 +32,10 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values |= {"teacher_epochs": 2, "intermediate_epochs": 1, "prediction_epochs": 1}
     values |= {"distilbert_steps": 40, "albert_steps": 40}
     values |= {"speed_rounds": 1, "speed_lengths": [4], "latency_repeats": 3, "latency_max_batches": 2}
+    values["order_chains"] = {
+        "66 kB": ["distil > prune fit > int4", "int4 > distil > prune fit", "distil > prune fit > recover > int4"],
+        "250 kB": ["distil > prune fit > bf16"],
+    }
     values["study"]["notebook_tasks"] = {}
     more = {"teacher_starts": ["given", "random"], "compared_starts": ["projected", "general"]}
     more |= {"ablations": ["no_prediction", "top_layers"], "distilbert_ablations": ["no_soft"]}
@@ -58,7 +62,7 @@ def test_one_worker_runs_all_of_this_file(request: pytest.FixtureRequest) -> Non
 
 
 def test_there_are_notebooks() -> None:
-    assert [name[:2] for name in NOTEBOOKS] == [f"{number:02}" for number in range(1, 11)]
+    assert [name[:2] for name in NOTEBOOKS] == [f"{number:02}" for number in range(1, 12)]
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -77,16 +81,17 @@ def test_the_study_command_runs_them_all(copy: Path) -> None:
     assert "Table 1" in first.stdout
     assert "Table 2" in first.stdout
     records = sorted((copy / "results/mini/records").glob("*.json"))
-    assert [path.name[:2] for path in records] == ["01", "02", "03", "04", "06", "07", "08", "09", "10"]
+    assert [path.name[:2] for path in records] == ["01", "02", "03", "04", "06", "07", "08", "09", "10", "11"]
     made = {path.name for path in (copy / "results/mini").glob("*.md")}
     assert {"starts.md", "teachers.md", "ablations.md", "augmentation.md"} <= made
     assert {"distilbert.md", "albert.md", "low_rank.md", "structured.md", "systems.md", "storage.md"} <= made
     assert {"programs.md", "program_times.md", "factors.md"} <= made
+    assert {"orders.md", "order_pairs.md", "order_swaps.md"} <= made
     assert (copy / "results/mini/table1.md").exists()
     assert (copy / "figures/mini/figure1.svg").exists()
     assert all(
         (copy / f"figures/mini/{name}.svg").exists()
-        for name in ("systems", "removal", "storage", "programs", "factors")
+        for name in ("systems", "removal", "storage", "programs", "factors", "order_tree", "order_front")
     )
     executed = copy / "artifacts/runs/mini"
     for path in executed.glob("*.ipynb"):
@@ -95,7 +100,7 @@ def test_the_study_command_runs_them_all(copy: Path) -> None:
         assert not noise, (path.name, noise)
     again = run(copy, "helpers.study", "run", "--tasks", "sst2", "--workers", "1")
     assert again.returncode == 0
-    assert again.stdout.count("done before") == 9
+    assert again.stdout.count("done before") == 10
     other = run(copy, "helpers.study", "run", "--tasks", "sst2", "--notebooks", "03", "-p", "pruning_amounts", "[1.5]")
     assert other.returncode == 2
     assert other.stderr.count("\n") == 1

@@ -20,7 +20,7 @@ HELPERS = ROOT / "helpers"
 FLOORS = (
     ("study",),
     # the first two read records, a run in the others writes them
-    ("report", "figures", "runs", "arms", "speeds", "factors", "notebook"),
+    ("report", "figures", "runs", "arms", "speeds", "factors", "trees", "notebook"),
     ("backends",),
     ("compress",),
     ("training",),

@@ -57,6 +57,7 @@ def test_the_set_is_the_designed_one() -> None:
         "08_structured_pruning",
         "09_storage",
         "10_speed",
+        "11_order",
     ]
 
 

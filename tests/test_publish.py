@@ -20,7 +20,7 @@ from hypothesis import strategies as some
 
 from helpers import profiles, records
 from helpers.environment import InputError
-from helpers.labels import FILES, SPEEDS, SYSTEMS
+from helpers.labels import FILES, ORDERS, SPEEDS, SYSTEMS
 from helpers.report import numbers
 from helpers.study.publish import BADGE, address, badge, colab_source, notebooks_block, publish, with_address
 
@@ -417,7 +417,14 @@ def test_a_published_record_is_of_its_profile_as_it_is_now(path: Path) -> None:
     for bound in profiles.files.BOUNDS:
         del recipe[bound]
     places = ("data", "text", "nli")  # a folder stands for the hub's data set
-    readers = {"distilbert_": SYSTEMS, "albert_": SYSTEMS, "structured_": SYSTEMS, "storage_": FILES, "speed_": SPEEDS}
+    readers = {
+        "distilbert_": SYSTEMS,
+        "albert_": SYSTEMS,
+        "structured_": SYSTEMS,
+        "storage_": FILES + ORDERS,
+        "speed_": SPEEDS,
+    }
+    readers |= {"order_": ORDERS}
     others = tuple(start for start, notebooks in readers.items() if record["notebook"] not in notebooks)
     now = {name: value for name, value in recipe.items() if name not in places and not name.startswith(others)}
     # a parameter that is younger than the record had, when the record was made, the effect of its default

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from datasets import ClassLabel, Dataset, Features, Value
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 
-from helpers import models, tasks
+from helpers import mini_glue, models, tasks
 
 WORDS = [f"word{i}" for i in range(40)]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
@@ -32,6 +33,14 @@ RECIPE = {
     "general_batch_size": 8,
     "piece_length": 16,
 }
+
+
+def few_rows(patch: pytest.MonkeyPatch) -> None:
+    """Generate few rows and lines, whatever is asked for."""
+    patch.setitem(mini_glue.ROWS, "train", 120)
+    patch.setitem(mini_glue.ROWS, "validation", 50)
+    corpus = tasks.Text(mini_glue.text(lines=200), "generated", "200 lines")
+    patch.setattr(tasks, "load_text", lambda text, **_: corpus)
 
 
 def words(folder: Path, vocabulary: list[str] | None = None) -> BertTokenizer:

@@ -104,10 +104,14 @@ class Chain(Answers):
     @functools.cached_property
     def intermediate(self) -> Node:
         """The student after it has copied the teacher's embeddings, hidden states and attention, if it is to."""
+        return self._copying(self.start)
+
+    def _copying(self, start: Node, **more: Any) -> Node:
+        """A student after it has copied the teacher's states on the task, if it is to."""
         recipe = self.recipe
         parts = tuple(part for part in PARTS if part in recipe.loss_parts)
         if not parts:
-            return self.start
+            return start
         options = LossOptions(
             parts=parts,
             shared_projection=recipe.shared_projection,
@@ -118,7 +122,7 @@ class Chain(Answers):
         if recipe.teacher_outputs == "all" and not options.needs_live_teacher and recipe.augmented == "off":
             method |= {"teacher_outputs": "all", "bound_gb": Bound(recipe.teacher_outputs_gb)}
         training = self.training(epochs=recipe.intermediate_epochs, learning_rate=recipe.intermediate_learning_rate)
-        return self._distilled(self.start, "intermediate", training, options, **method)
+        return self._distilled(start, "intermediate", training, options, **method, **more)
 
     @functools.cached_property
     def student(self) -> Node:

@@ -2,6 +2,7 @@
 
 from helpers.figures.comparisons import differences
 from helpers.figures.models import bytes_bar, loss_curves, sparsity_heatmap
+from helpers.figures.orders import order_front, order_tree
 from helpers.figures.pareto import choices
 from helpers.figures.published import published
 from helpers.figures.results import figure1, size_score_latency
@@ -22,6 +23,8 @@ __all__ = [
     "head_importance",
     "layer_influence",
     "loss_curves",
+    "order_front",
+    "order_tree",
     "programs",
     "published",
     "removal_curves",

@@ -143,6 +143,9 @@ class Recipe:
     storage_amount: float = 0.3
     storage_min_count: int = 20
     storage_epochs: int = 1
+    # orders of steps (`compress.notation`): the chains whose weights are to take so many bytes, as {"5.2 MB": [...]};
+    # the first of a budget is what its others are compared with
+    order_chains: dict[str, list[str]] = field(default_factory=dict)
     # the same for every arm
     batch_size: int = 32
     max_length: int = 128

@@ -2,6 +2,7 @@
 
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table
 from helpers.report.numbers import headline, profiles, render_headline, write_headline
+from helpers.report.order_tables import answer, orders_table, pairs_table, swaps_table
 from helpers.report.speed import factors_table, programs_table, times_table
 from helpers.report.storage import storage_table
 from helpers.report.systems import has_systems, systems_table
@@ -10,6 +11,7 @@ from helpers.report.writing import readme_block, render_tables, replace_block, u
 
 __all__ = [
     "COMPARISONS",
+    "answer",
     "comparison_table",
     "difference_table",
     "factors_table",
@@ -18,6 +20,8 @@ __all__ = [
     "ladder_table",
     "latency_table",
     "markdown",
+    "orders_table",
+    "pairs_table",
     "profiles",
     "programs_table",
     "readme_block",
@@ -26,6 +30,7 @@ __all__ = [
     "replace_block",
     "retention_table",
     "storage_table",
+    "swaps_table",
     "systems_table",
     "table1",
     "table2",

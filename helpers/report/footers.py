@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-from helpers.labels import ARMS, FILES, SPEEDS, STUDY, SYSTEMS, joined, task_label
+from helpers.labels import ARMS, FILES, ORDERS, SPEEDS, STUDY, SYSTEMS, joined, task_label
 from helpers.report import summary
 from helpers.report.captions import interval_name, seeds_per_task
+from helpers.report.cells import number
 from helpers.report.comparisons import COMPARISONS, ladders
+from helpers.report.orders import of_orders
 from helpers.report.provenance import generated, provenance, read_from, remade_by
 from helpers.report.reading import HOW_TO_READ
 from helpers.report.storage import FIRST
@@ -17,6 +19,7 @@ from helpers.report.systems import timed_tasks
 __all__ = ["OTHERS", "footer"]
 
 _PROGRAMS = ("programs", "program_times", "factors")
+_ORDERS = ("orders", "order_pairs", "order_swaps")
 
 # Arms that may be compared with another than their table's first row, and what is then said.
 OTHERS = {
@@ -31,8 +34,8 @@ OTHERS = {
 
 def footer(records: Records, table: str, command: str) -> str:
     """Return what stands below a table: how to read it; then profile, data, models, machine and command."""
-    timing = table in ("table2", "latency", "ladder", "systems", *_PROGRAMS)
-    notebooks = SPEEDS if table in _PROGRAMS else STUDY + SYSTEMS if table == "systems" else STUDY
+    timing = table in ("table2", "latency", "ladder", "systems", "orders", *_PROGRAMS)
+    notebooks = {"systems": STUDY + SYSTEMS, "orders": ORDERS, **dict.fromkeys(_PROGRAMS, SPEEDS)}.get(table, STUDY)
     timed, left_out = summary.timed(records, notebooks=notebooks)
     reading = [HOW_TO_READ[table]]
     if table == "ladder":
@@ -55,6 +58,9 @@ def footer(records: Records, table: str, command: str) -> str:
     if table == "storage":
         records = [record for record in records if record["notebook"] in FILES]
         reading += [_noise(records, "starts"), _floored(records, FIRST), _once(records)]
+    if table in _ORDERS:
+        records = of_orders(records)
+        reading += [_noise(records, "order_swaps"), _shared(records) if table == "orders" else "", _once(records)]
     if table in _PROGRAMS:
         records = timed
         reading += [_noise(records, "starts") if table == "programs" else "", _missing(records)]
@@ -78,6 +84,17 @@ def _missing(records: Records) -> str:
     elsewhere = {name: " (its numbers are of other seeds)" for name in found if f"speed_{name}" in there}
     told = [f"{ARMS[f'speed_{name}']}: {why}{elsewhere.get(name, '')}" for name, why in found.items()]
     return f"Not available when this was measured: {'; '.join(told)}." if told else ""
+
+
+def _shared(records: Records) -> str:
+    """Say what it saves that common beginnings are built once."""
+    found = [record["orders"]["shared"] for record in records]
+    alone, built = (sum(each[f"seconds{end}"] for each in found) / 3600 for end in ("_alone", ""))
+    first = found[0]
+    return (
+        f"Each tree has {first['steps']} stored steps after student's start and teacher, in the place of "
+        f"{first['steps_alone']}; over all runs they took {number(built)} hours in the place of {number(alone)}."
+    )
 
 
 def _others(records: Records, table: str) -> str:

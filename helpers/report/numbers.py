@@ -10,7 +10,7 @@ from typing import Any
 from helpers import records
 from helpers.environment import InputError
 from helpers.labels import SYSTEMS, WARM
-from helpers.report import speed, storage, summary
+from helpers.report import orders, speed, storage, summary
 from helpers.report.comparisons import FACTORS, ladders
 from helpers.report.summary import Records
 
@@ -90,6 +90,7 @@ def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
     _systems(numbers, found.get("minilm_systems", []), root)
     _files(numbers, found.get("minilm_systems", []), root)
     _speeds(numbers, found.get("minilm_systems", []), root)
+    _orders(numbers, found.get("minilm_systems", []), root)
     return numbers
 
 
@@ -151,6 +152,33 @@ def _speeds(numbers: dict[str, dict[str, Any]], some: Records, root: str) -> Non
         _put(numbers, f"latency_factor_batch1_len128{name}", "x", 1, [(record, fastest) for record in measured], root)
 
 
+def _orders(numbers: dict[str, dict[str, Any]], some: Records, root: str) -> None:
+    """Add how many chains ran on how many tasks, the best within the smallest budget, and what its order gains.
+
+    The best is that on held-out rows; its gain, on the validation split, is to the first chain of the same steps in
+    another order, or, if there is none, to the budget's first.
+    """
+    budgets = list(orders.chains(some).values())
+    if not budgets:
+        return
+    records_of = orders.of_orders(some)
+    arms = list(budgets[-1].values())
+    chosen = orders.best(some, arms)
+    count = sum(len(chains) for chains in budgets)
+    other, nodes = orders.beside(some, arms, chosen) or arms[0], orders.trees(some)
+    for name, value, unit in (
+        ("chains", count, "chains"),
+        ("tasks", len(orders.tasks_of(some)), "tasks"),
+        ("budget", list(orders.chains(some))[-1], "of weights"),
+        ("best_chain", nodes[chosen]["chain"], "chain"),
+        ("compared_chain", nodes[other]["chain"], "chain"),
+    ):
+        numbers[f"order_{name}"] = {"value": value, "unit": unit, "records": _paths(records_of, root)}
+    gain = orders.points(some, chosen, other)
+    for name, value in (("", gain.value), ("_low", gain.low), ("_high", gain.high)):
+        _put(numbers, f"order_gain_points{name}", "points", 2, [(record, value) for record in records_of], root)
+
+
 def write_headline(results_folder: str | Path) -> Path:
     """Write `headline.json` into the results folder, whole or not at all; return its path."""
     return records.write_text(Path(results_folder) / "headline.json", render_headline(results_folder))
@@ -174,10 +202,12 @@ def _put(
     if not found:
         return
     value = summary.spread(value for _, value in found)[0]
-    files = {
-        records.path(f"{root}/{r['profile']}/records", r["notebook"], r["task"], r["seed"]).as_posix() for r, _ in found
-    }
-    numbers[name] = {"value": round(value, digits), "unit": unit, "records": sorted(files)}
+    numbers[name] = {"value": round(value, digits), "unit": unit, "records": _paths([r for r, _ in found], root)}
+
+
+def _paths(some: Records, root: str) -> list[str]:
+    folders = ((f"{root}/{record['profile']}/records", record) for record in some)
+    return sorted({records.path(at, r["notebook"], r["task"], r["seed"]).as_posix() for at, r in folders})
 
 
 def _ratio(arm: Mapping[str, Any]) -> float | None:

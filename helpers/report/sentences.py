@@ -41,6 +41,7 @@ def sentences(numbers: Mapping[str, Mapping[str, Any]], tasks: list[str], *, gen
             )
     said += _file_sentences(numbers)
     said += _speed_sentences(value)
+    said += _order_sentences(value)
     if generated:
         said.append("The scores below are about small generated tasks, not about GLUE.")
     return "\n\n".join(said)
@@ -112,6 +113,20 @@ def _points(change: float, half_width: float | None) -> str:
     """Return a mean difference in points, with the half-width of its interval over seeds."""
     text = f"{change:+.2f}" if round(change, 2) else "0.00"
     return f"{text} points" if half_width is None else f"{text} ± {half_width:.2f} points"
+
+
+def _order_sentences(value: Mapping[str, Any]) -> list[str]:
+    """Say which chain is best within the smallest budget, and what its order gains."""
+    if "order_best_chain" not in value:
+        return []
+    low, high = value["order_gain_points_low"], value["order_gain_points_high"]
+    noise = ", inside noise" if low <= 0 <= high else ""
+    return [
+        f"Of {value['order_chains']} chains of steps in several orders, over {value['order_tasks']} tasks of profile "
+        f"`minilm_systems`, the best within {value['order_budget']} of weights on held-out rows is "
+        f"`{value['order_best_chain']}`: {value['order_gain_points']:+.2f} points [{low:+.2f}, {high:+.2f}] beside "
+        f"`{value['order_compared_chain']}`{noise}. All of them are in `results/minilm_systems/orders.md`."
+    ]
 
 
 def _speed_sentences(value: Mapping[str, float]) -> list[str]:

@@ -12,7 +12,7 @@ from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from helpers.environment import InputError
-from helpers.labels import ARMS, FILES, REPORT_METRICS, SPEEDS, STUDY, SYSTEMS, TASKS
+from helpers.labels import ARMS, FILES, ORDERS, REPORT_METRICS, SPEEDS, STUDY, SYSTEMS, TASKS
 from helpers.scores import mean_interval
 
 __all__ = [
@@ -80,7 +80,7 @@ def arms_of(records: Records, name: str, *, task: str | None = None) -> list[tup
     """Return (record, arm) per task and seed that has the arm, from the first notebook that does."""
     chosen: dict[tuple[str, int], tuple[Mapping, Mapping]] = {}
     for record in sorted(records, key=lambda record: record["notebook"]):
-        if record["notebook"] not in STUDY + SYSTEMS + FILES + SPEEDS or task not in (None, record["task"]):
+        if record["notebook"] not in STUDY + SYSTEMS + FILES + SPEEDS + ORDERS or task not in (None, record["task"]):
             continue
         for arm in record["arms"]:
             if arm["arm"] == name:

@@ -8,6 +8,7 @@ from helpers.scores.intervals import (
     interval,
     mean_interval,
     paired,
+    paired_all,
     retention,
     standard_error,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "main_metric",
     "mean_interval",
     "paired",
+    "paired_all",
     "predictions",
     "retention",
     "score",

@@ -1,5 +1,7 @@
 """GLUE's metrics, each with an interval, and the comparisons that a study of small models needs."""
 
+import itertools
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +20,7 @@ __all__ = [
     "interval",
     "mean_interval",
     "paired",
+    "paired_all",
     "retention",
     "standard_error",
 ]
@@ -64,6 +67,32 @@ def paired(
     ours, theirs = _resample(task, metric, pair, references, resamples, seed)
     difference = np.subtract(*(score(task, each, references)[metric] for each in pair))
     return Interval(float(difference), *_ends(ours - theirs, level))
+
+
+def paired_all(
+    task: str,
+    predictions: Mapping[str, ArrayLike],
+    references: ArrayLike,
+    *,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[tuple[str, str], Interval]:
+    """Return, for every two of several models in their order, what `paired` says of the first and the second.
+
+    >>> found = paired_all("sst2", {"a": [1, 1], "b": [1, 0]}, [1, 1])
+    >>> found["a", "b"].value
+    0.5
+    """
+    metric = main_metric(task)
+    drawn = dict(
+        zip(predictions, _resample(task, metric, [*predictions.values()], references, resamples, seed), strict=True)
+    )
+    values = {name: score(task, each, references)[metric] for name, each in predictions.items()}
+    return {
+        (one, other): Interval(values[one] - values[other], *_ends(drawn[one] - drawn[other], level))
+        for one, other in itertools.combinations(predictions, 2)
+    }
 
 
 def standard_error(
