@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from helpers.compress import notation
 from helpers.environment import InputError
 
-SHARES = st.floats(0, 1, exclude_min=True, exclude_max=True)
+SHARES = st.integers(1, 9999).map(lambda share: share / 10_000)
 STEPS = st.one_of(
     st.sampled_from(["teacher", "distil", "train", "recover", *notation.ROUNDINGS]).map(lambda name: (name,)),
     st.just(("recover", "labels")),
@@ -49,11 +49,11 @@ def test_what_can_be(text: str) -> None:
         ("distil > zzz", "known are teacher, distil, train"),
         ("distil 3", "distil takes no '3'; '>' stands between steps"),
         ("distil > recover softly", "recover takes no 'softly'"),
-        ("distil > prune", "prune takes a share above 0 and below 1 or fit."),
+        ("distil > prune", "prune takes a share above 0 and below 1 with 4 digits at most or fit."),
         ("distil > prune 0.3 0.4", "not '0.3 0.4'"),
         ("distil > prune 1", "not '1'"),
         ("distil > prune nan", "not 'nan'"),
-        ("distil > low_rank fit", "low_rank takes a share above 0 and below 1, not 'fit'"),
+        ("distil > low_rank fit", "low_rank takes a share above 0 and below 1 with 4 digits at most, not 'fit'"),
         ("distil > teacher", "teacher cannot come here, for it is what a chain begins with"),
         ("teacher > distil", "distil cannot come here, for the model is trained already (teacher)"),
         ("distil > train", "train cannot come here, for the model is trained already (distil)"),

@@ -10,7 +10,7 @@ import pytest
 
 from helpers import figures, records, report
 from helpers.environment import InputError
-from helpers.report import orders, summary
+from helpers.report import order_choices, orders, summary
 
 SMALL, LARGE = "5 MB", "8 MB"
 # chain: megabytes of its weights, points to the student by task on the validation split, and on held-out rows
@@ -97,7 +97,7 @@ def test_a_difference_is_the_mean_over_tasks_with_the_wider_of_two_intervals() -
     )
     turned = orders.points(tree(), name("distil > int4 > prune 0.6"), name("distil > prune 0.6 > int4"))
     assert (turned.value, turned.low, turned.high) == pytest.approx((-found.value, -found.high, -found.low))
-    alone = orders.points(tree(), name("distil > prune 0.6 > int4"), name("distil > int4 > prune 0.6"), task="rte")
+    alone = orders.points(tree(), name("distil > prune 0.6 > int4"), name("distil > int4 > prune 0.6"), tasks=["rte"])
     assert (alone.value, alone.low, alone.high) == pytest.approx((0, -3, 4))
     # half a point between two seeds: 12.706 times the standard error of 3.5 + 1 (or 4) and half a point more
     seeds = orders.points(tree(), name("prune 0.6 > distil > int4"), name("distil > prune 0.6 > int4"))
@@ -107,13 +107,13 @@ def test_a_difference_is_the_mean_over_tasks_with_the_wider_of_two_intervals() -
 
 
 def test_swaps_are_found_among_the_chains_of_a_budget() -> None:
-    found = {swap.told: swap.pairs for swap in orders.swaps(tree())}
+    found = {swap.told: swap.pairs for swap in order_choices.swaps(tree())}
     dpq, dqp, pdq = (name(chain) for chain in ends(SMALL))
     assert found == {"quantize before prune": ((dqp, dpq),), "prune before distil": ((pdq, dpq),)}
-    first = next(swap for swap in orders.swaps(tree()) if swap.second == "quantize")
-    assert orders.swap_points(tree(), first).value == pytest.approx(-0.5)
-    assert orders.swap_points(tree(), first, task="sst2").value == pytest.approx(-1)
-    assert orders.kinds("teacher > low_rank 0.5 > recover labels > bf16") == (
+    first = next(swap for swap in order_choices.swaps(tree()) if swap.second == "quantize")
+    assert orders.points_over(tree(), first.pairs).value == pytest.approx(-0.5)
+    assert orders.points_over(tree(), first.pairs, tasks=["sst2"]).value == pytest.approx(-1)
+    assert order_choices.kinds("teacher > low_rank 0.5 > recover labels > bf16") == (
         "teacher",
         "low rank",
         "recover labels",
@@ -123,33 +123,36 @@ def test_swaps_are_found_among_the_chains_of_a_budget() -> None:
 
 def test_the_best_is_chosen_on_held_out_rows_and_compared_with_its_own_steps() -> None:
     arms = [name(chain) for chain in ends(SMALL)]
-    assert orders.best(tree(), arms) == name("prune 0.6 > distil > int4")
-    assert orders.beside(tree(), arms, arms[2]) == arms[0] and orders.beside(tree(), arms, arms[0]) == arms[1]
+    assert order_choices.best(tree(), arms) == arms[2]
+    assert order_choices.reordered(tree(), arms, arms[2]) == arms[:2]
     other = [name(chain) for chain in ends(LARGE)]
-    assert orders.beside(tree(), other, other[0]) is None
+    assert order_choices.reordered(tree(), other, other[0]) == []
     assert list(orders.chains(tree())) == [LARGE, SMALL], "the largest first"
 
 
 def test_the_front_has_what_no_other_beats() -> None:
-    front = orders.front(tree())
+    front = order_choices.front(tree())
     assert front[0] == name("teacher") and front[-1] == name("prune 0.6 > distil > int4")
     assert name("distil > prune 0.6 > int4") not in front and name("teacher > prune 0.9") not in front
 
 
 def test_tables_and_figures_are_published_with_what_they_rest_on() -> None:
     texts = report.render_tables(tree())
-    assert {"orders.md", "order_pairs.md", "order_swaps.md"} <= texts.keys()
+    assert {"orders.md", "order_methods.md", "order_pairs.md", "order_swaps.md"} <= texts.keys()
     table = texts["orders.csv"].splitlines()
     assert len(table) == 1 + 5 and table[1].startswith("distil > int4,8 MB,7.80,")
     row = next(line for line in table if line.startswith("prune 0.6 > distil > int4"))
     assert ",4.90," in row and ",4.00," in row and "+3.75 [" in row and ",yes," in row
-    assert (
-        "5 stored steps after student's start and teacher, in the place of 12; over all runs they took 4.00 hours"
-        in (texts["orders.md"])
-    )
+    assert "A tree has 5 stored steps after student's start and teacher, in the place of 12 if" in texts["orders.md"]
+    assert "over all runs they took 240 minutes in the place of 600." in texts["orders.md"]
     assert "NOTEBOOKS=11" in texts["orders.md"] and "RTE,SST-2" in texts["order_pairs.csv"].splitlines()[0]
+    assert "prune before distil,1,+3.75," in texts["order_swaps.csv"]
     pairs = texts["order_pairs.csv"].splitlines()[1:]
     assert len(pairs) == 3 and pairs[0].startswith('distil > int4 > prune 0.6,distil > prune 0.6 > int4,5 MB,"-0.50 [')
+    used = texts["order_methods.csv"].splitlines()[1:]
+    assert [line.split(",8 MB,")[0] for line in used[:2]] == ['"distil, quantize"', '"teacher, prune, quantize"']
+    assert "teacher > prune 0.9 > int4,1," in used[1] and '"-30.00 [' in used[1]
+    assert used[2].startswith('"distil, prune, quantize",5 MB,prune 0.6 > distil > int4,3,') and len(used) == 3
     assert "orders.md" not in report.render_tables(fake_records.study())
     drawn = figures.published(tree())
     assert {"order_tree", "order_front"} <= drawn.keys()
@@ -162,7 +165,7 @@ def test_tables_and_figures_are_published_with_what_they_rest_on() -> None:
 
 
 def test_every_node_of_the_picture_has_a_place_of_its_own_right_of_what_it_is_made_from() -> None:
-    nodes = orders.trees(tree())
+    nodes = orders.nodes(tree())
     places = figures.orders._places(nodes)
     assert len(set(places.values())) == len(nodes)
     for arm, node in nodes.items():
@@ -175,15 +178,37 @@ def test_every_node_of_the_picture_has_a_place_of_its_own_right_of_what_it_is_ma
 
 def test_the_answer_says_what_is_best_and_what_is_noise() -> None:
     said = report.answer(tree())
-    assert any("Within 5 MB `prune 0.6 > distil > int4` is best on held-out rows" in text for text in said)
     small = next(text for text in said if text.startswith("Within 5 MB"))
-    assert "+3.75 points [" in small and "beside `distil > prune 0.6 > int4`" in small
-    assert "+0.75 points [" in small and "beside the whole student (mean over RTE and SST-2)" in small
-    assert (
-        "There 1 of the 2 other chains are better than `distil > prune 0.6 > int4` by more than noise, 0 worse." in said
-    )
+    assert "`prune 0.6 > distil > int4` is best on held-out rows" in small
+    assert "+0.75 points [-2.43, +3.93] (inside noise) beside the whole student" in small
+    assert "+3.75 points [+0.57, +6.93] beside `distil > prune 0.6 > int4`" in small
+    assert "+4.00 points [+0.82, +7.18] beside the mean of the 2 other orders of its steps" in small
     assert "Quantize before prune: -0.50 points [-3.33, +1.62] (inside noise)." in said
-    assert sum("inside noise" in text for text in said) < len(said)
+    assert said[-1].startswith("Points are hundredths, on the mean over RTE and SST-2; intervals are not adjusted")
+    alone = report.answer([record for record in tree() if record["seed"] == 0])
+    assert "with one seed intervals cover the choice of rows alone" in alone[-1]
+
+
+def test_a_swap_whose_pairs_contradict_each_other_depends_on_the_chain() -> None:
+    some, more = tree(), ["distil > bf16", "bf16 > distil"]
+    for record in some:
+        arm = next(one for one in record["arms"] if one["arm"] == name("distil > int4"))
+        record["arms"] += [arm | {"arm": name(chain), "title": chain, "chain": chain} for chain in more]
+        node = next(one for one in record["orders"]["nodes"] if one["arm"] == name("distil > int4"))
+        record["orders"]["nodes"] += [node | {"arm": name(chain), "chain": chain, "before": None} for chain in more]
+        for budget, gap, (one, other) in ((SMALL, -0.2, more), (LARGE, 0.3, ["distil > int4", "int4 > distil"])):
+            if other not in more:
+                record["arms"].append(arm | {"arm": name(other), "title": other, "chain": other})
+                record["orders"]["nodes"].append(node | {"arm": name(other), "chain": other, "before": None})
+            listed = [each["arm"] for each in record["orders"]["budgets"][budget]]
+            new = [{"chain": chain, "arm": name(chain)} for chain in (one, other) if name(chain) not in listed]
+            record["orders"]["budgets"][budget] += new
+            pair = {"arms": [name(other), name(one)], "difference": gap, "low": gap - 0.01, "high": gap + 0.01}
+            record["orders"]["pairs"].append(pair)
+    swap = next(swap for swap in order_choices.swaps(some) if swap.told == "quantize before distil")
+    assert len(swap.pairs) == 2 and orders.points_over(some, swap.pairs).value == pytest.approx(5)
+    assert 'quantize before distil,2,"-20.00 to +30.00, depends on the chain",' in report.swaps_table(some).to_csv()
+    assert "from -20.00 to +30.00, depends on the chain over 2 pairs" in " ".join(report.answer(some))
 
 
 def test_the_headline_has_the_best_chain_of_the_smallest_budget(tmp_path: Path) -> None:
@@ -192,15 +217,62 @@ def test_the_headline_has_the_best_chain_of_the_smallest_budget(tmp_path: Path) 
     found = report.headline(tmp_path / "results")
     assert found["order_chains"]["value"] == 5 and found["order_tasks"]["value"] == 2
     assert found["order_best_chain"]["value"] == "prune 0.6 > distil > int4"
-    assert (
-        found["order_compared_chain"]["value"] == "distil > prune 0.6 > int4"
-        and found["order_budget"]["value"] == SMALL
-    )
-    assert found["order_gain_points"]["value"] == 3.75
-    assert found["order_gain_points_low"]["value"] < 3.75 < found["order_gain_points_high"]["value"]
+    assert found["order_budget"]["value"] == SMALL and found["order_compared"]["value"] == 2
+    assert found["order_gain_points"]["value"] == 4.0
+    assert found["order_gain_points_low"]["value"] == 0.82 and found["order_gain_points_high"]["value"] == 7.18
     assert len(found["order_best_chain"]["records"]) == 4
     again = records.read_all(tmp_path / "results" / "minilm_systems" / "records")
-    assert orders.swaps(again) == orders.swaps(tree()) and list(orders.trees(again)) == list(orders.trees(tree()))
+    assert order_choices.swaps(again) == order_choices.swaps(tree()) and list(orders.nodes(again)) == list(
+        orders.nodes(tree())
+    )
+    said = report.readme_block(tmp_path / "results")
+    assert "+4.00 points [+0.82, +7.18] beside the mean of the 2 other orders of its steps." in said
+
+
+def without(some: list[dict], *gone: str) -> list[dict]:
+    """Return records without some chains' ends."""
+    for record in some:
+        for budget, listed in list(record["orders"]["budgets"].items()):
+            record["orders"]["budgets"][budget] = [each for each in listed if each["arm"] not in map(name, gone)]
+            if not record["orders"]["budgets"][budget]:
+                del record["orders"]["budgets"][budget]
+    return some
+
+
+def test_chains_without_another_order_have_no_tables_of_orders_and_no_gain(tmp_path: Path) -> None:
+    few = without(tree(), *ends(SMALL))
+    texts = report.render_tables(few)
+    assert "orders.md" in texts and not {"order_pairs.md", "order_swaps.md"} & texts.keys()
+    assert list(report.swaps_table(few).columns) == [] and len(report.answer(few)) == 2
+    for record in few:
+        records.write(record, tmp_path / "results" / "minilm_systems" / "records")
+    found = report.headline(tmp_path / "results")
+    assert found["order_best_chain"]["value"] == "distil > int4" and "order_gain_points" not in found
+    assert "`distil > int4`. All of them" in report.readme_block(tmp_path / "results")
+
+
+def test_a_study_that_is_not_complete_has_what_can_be_told() -> None:
+    some = [r for r in tree() if (r["task"], r["seed"]) in {("rte", 0), ("sst2", 1)}]
+    assert orders.points(some, name("distil > int4"), name("teacher > prune 0.9 > int4")) is None
+    table = report.render_tables(some)["orders.csv"]
+    assert "—" in table and "+30.00 [" not in table and "-30.00 [" in table
+    assert figures.published(some)["order_tree"] and report.answer(some)[-1].startswith("Points are hundredths")
+
+
+def test_a_chain_that_ran_on_one_task_is_shown_but_neither_best_nor_averaged() -> None:
+    some, chain = tree(), "prune 0.6 > distil > int4"
+    for record in some:
+        if record["task"] == "rte":
+            record["arms"] = [arm for arm in record["arms"] if arm["arm"] != name(chain)]
+            record["orders"]["nodes"] = [node for node in record["orders"]["nodes"] if node["arm"] != name(chain)]
+            record["orders"]["pairs"] = [p for p in record["orders"]["pairs"] if name(chain) not in p["arms"]]
+            listed = record["orders"]["budgets"][SMALL]
+            record["orders"]["budgets"][SMALL] = [each for each in listed if each["arm"] != name(chain)]
+    assert order_choices.best(some, [name(chain), name(ends(SMALL)[0])]) == name(ends(SMALL)[0])
+    assert orders.to_student(some, name(chain)) is None and name(chain) not in order_choices.front(some)
+    assert "prune 0.6 > distil > int4 4.90 MB +0.2 (SST-2)" in figures.alt_text(figures.order_tree(some))
+    row = next(line for line in report.render_tables(some)["orders.csv"].splitlines() if line.startswith(chain))
+    assert ",—,—," in row and "+4.25 [" in row
 
 
 def test_time_is_that_of_a_models_shape() -> None:
@@ -212,5 +284,10 @@ def test_time_is_that_of_a_models_shape() -> None:
             arm["latency"] = {"batch32_true": {"median_ms": kind}} if kind else None
     assert orders.milliseconds(some, name("teacher > prune 0.9 > int4")) == 2.0
     assert orders.milliseconds(some, name("distil > int4")) == 0.5
-    assert name("teacher > prune 0.9") not in orders.front(some)
+    assert name("teacher > prune 0.9") not in order_choices.front(some)
+    for record in some:
+        for arm in record["arms"]:
+            if arm["arm"] == name("teacher"):
+                arm["latency"] = {"batch32_true": {"median_ms": 15.9}}
+    assert name("teacher > prune 0.9 > int4") not in order_choices.front(some), "as fast, but for noise"
     assert summary.timed(some, notebooks=("11_order",))[0]

@@ -42,11 +42,6 @@ class Weights(NamedTuple):
         every = sum(parameter.numel() for parameter in model.parameters())
         return cls(matrices, every - sum(rows * columns for rows, columns in matrices))
 
-    @property
-    def pruned_from(self) -> int:
-        """How many weights `prune` takes its share of."""
-        return sum(rows * columns for rows, columns in self.matrices)
-
 
 def size(budget: str) -> int:
     """Return the bytes of a budget, as `5.2 MB` or `300 kB`. Raises `InputError` for any other text."""
@@ -80,10 +75,9 @@ def _bytes(chain: Sequence[Link], weights: Weights, group: int, layout: str) -> 
     amount = max((float(link[1]) for link in chain if link[0] == "prune"), default=0.0)
     bits = BITS[kind] if kind else FLOAT
     total = weights.others * (bits if kind == "bf16" else FLOAT) / 8
-    stored = [math.ceil(rows * columns * (bits if layout == "dense" else 1) / 8) for rows, columns in weights.matrices]
-    total += sum(stored)
-    if layout == "bitmask":
-        total += (weights.pruned_from - round(amount * weights.pruned_from)) * bits / 8
+    for count in (rows * columns for rows, columns in weights.matrices):
+        left = count if layout == "dense" else count - round(amount * count)
+        total += math.ceil(left * bits / 8) + (math.ceil(count / 8) if layout == "bitmask" else 0)
     if kind not in (None, "bf16"):
         scales = (coding(kind, group).scales(shape) for shape in weights.matrices)
         total += 2 * sum(rows * groups for rows, groups in scales)

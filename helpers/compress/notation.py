@@ -4,11 +4,12 @@
 - `distil`: the student copies the teacher's states, then learns its answers
 - `train`: the student learns the labels, without a teacher, for as many steps
 - `recover`: a little more training, by the teacher's answers or, `recover labels`, without a teacher
-- `prune`: a share of all matrices' weights, the smallest, is set to zero; `fit`: as many as the budget asks for
+- `prune`: a share of each matrix's weights, the smallest, is set to zero; `fit`: as many as the budget asks for
 - `low_rank`: each matrix of the encoder becomes the product of two with this share of its weights
 - `bf16`, `float8`, `int8`, `int4`: all matrices, in bf16 all weights, are rounded
 
-The model in hand is the untrained student, or where a chain begins with `teacher` the fine-tuned teacher. A step that
+The model in hand is the student as it is before the task, or where a chain begins with `teacher` the fine-tuned
+teacher. `int8` rounds weights, and is not the report's, which has int8 layers compute. A step that
 comes before the training is a condition of it: pruned weights are held at zero, rounded ones are rounded in each batch.
 """
 
@@ -22,10 +23,11 @@ from helpers.storage import BITS
 
 __all__ = ["FIT", "ROUNDINGS", "Link", "beginnings", "parse", "write"]
 
-# A step of a chain as it is written: its name and its values, if it has any. `prune` is of all matrices, and `int8`
+# A step of a chain as it is written: its name and its values, if it has any. `prune` is of each matrix, and `int8`
 # rounds weights: quick steps (`compress.steps`) are another language.
 Link = tuple[str | float, ...]
 
+DIGITS = 4  # of a share: it is part of a model's name
 FIT = "fit"  # the amount of pruning with which a chain's file just keeps its budget
 ROUNDINGS = tuple(BITS)
 TRAINED = ("teacher", "distil", "train")  # what gives a model that has learned the task
@@ -68,8 +70,8 @@ def _share(name: str, values: list[str], text: str) -> float | str:
         (share,) = (float(value) for value in values)
     except ValueError:
         share = -1.0
-    if not 0 < share < 1:
-        allowed = f"a share above 0 and below 1{' or fit' if name == 'prune' else ''}"
+    if not 0 < share < 1 or share != round(share, DIGITS):
+        allowed = f"a share above 0 and below 1 with {DIGITS} digits at most{' or fit' if name == 'prune' else ''}"
         given = f", not {' '.join(values)!r}" if values else ""
         raise InputError(f"Chain {text!r}: {name} takes {allowed}{given}.")
     return share

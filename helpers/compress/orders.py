@@ -23,8 +23,6 @@ from helpers.training.pretraining import train_tokenizer
 
 __all__ = ["Made", "Orders"]
 
-MATRICES = "matrices"  # what is pruned, and held at zero in training
-
 
 class Made(NamedTuple):
     """A model somewhere in the tree: the stored one and the quick steps that are not in it yet."""
@@ -38,7 +36,7 @@ class Made(NamedTuple):
     @property
     def held(self) -> dict[str, Any]:
         """What a training from here on keeps to, as steps of training take it."""
-        zeros = {"hold_zeros": MATRICES} if self.pruned else {}
+        zeros = {"hold_zeros": "matrices"} if self.pruned else {}
         return zeros | ({"rounding": self.rounding} if self.rounding else {})
 
 
@@ -50,19 +48,18 @@ class Orders(Chain):
     @functools.cached_property
     def wanted(self) -> dict[str, tuple[tuple[Link, ...], ...]]:
         """The chains of each budget as they are written. Raises `InputError` for one that cannot be."""
-        found = {}
-        for budget, texts in self.recipe.order_chains.items():
-            budgets.size(budget)
-            chains = tuple(notation.parse(text) for text in texts)
-            again = next((chain for chain in chains if chains.count(chain) > 1), None)
-            if again:
-                raise InputError(f"Chain {notation.write(again)!r} stands twice under {budget!r}; leave one out.")
-            found[budget] = chains
-        return found
+        given = self.recipe.order_chains
+        for budget, texts in given.items():
+            alike = [other for other in given if other != budget and budgets.size(other) == budgets.size(budget)]
+            if alike:
+                raise InputError(f"order_chains has the budgets {budget!r} and {alike[0]!r}, which are one: join them.")
+            if not texts:
+                raise InputError(f"order_chains: the budget {budget!r} has no chain; give one, or leave it out.")
+        return {budget: tuple(notation.parse(text) for text in texts) for budget, texts in given.items()}
 
     def check_orders(self) -> None:
         """Raise `InputError`, before anything is built, for a chain that cannot be, or ends above its budget."""
-        if not any(self.wanted.values()):
+        if not self.wanted:
             raise InputError(
                 "order_chains names no chain: give a budget and chains, as in {'5 MB': ['distil > int4']}."
             )
@@ -71,7 +68,15 @@ class Orders(Chain):
                 "The study of orders distils with the teacher's answers, and this student learns labels: leave "
                 "prediction in loss_parts and set augmented to off or teacher."
             )
-        self.chains  # noqa: B018 - asking for them fits each to its budget
+        for budget, chains in self.chains.items():
+            fitted = [chains[chain] for chain in self.wanted[budget]]
+            for chain, end in chains.items():
+                if fitted.count(end) > 1:
+                    raise InputError(f"Chain {notation.write(chain)!r} stands twice under {budget!r}; leave one out.")
+                if not self.recipe.recovery_epochs and any(link[0] == "recover" for link in chain):
+                    raise InputError(
+                        f"Chain {notation.write(chain)!r} recovers for no epoch: set recovery_epochs to 1 or more."
+                    )
 
     @functools.cached_property
     def chains(self) -> dict[str, dict[tuple[Link, ...], tuple[Link, ...]]]:
@@ -92,7 +97,10 @@ class Orders(Chain):
             config = config_of(self.sources, ("student",), recipe.student_shape | read)
         labels = {number: str(number) for number in range(max(task.outputs for task in tasks.TASKS.values()))}
         low_rank = next((link[1] for link in chain if link[0] == "low_rank"), None)
-        return Weights.of(BertConfig(**config.to_dict() | {"id2label": labels}), low_rank=low_rank)
+        try:
+            return Weights.of(BertConfig(**config.to_dict() | {"id2label": labels}), low_rank=low_rank)
+        except InputError as error:
+            raise InputError(f"Chain {notation.write(chain)!r}: {error}") from error
 
     @functools.cached_property
     def pieces(self) -> int:
@@ -120,7 +128,7 @@ class Orders(Chain):
         if name == "teacher":
             return Made(self.teacher, trained=True)
         if name == "prune":
-            return made._replace(steps=(*made.steps, ("prune", values[0], MATRICES)), pruned=True)
+            return made._replace(steps=(*made.steps, ("prune", values[0], "each")), pruned=True)
         if name in ROUNDINGS:
             coding = budgets.coding(name, self.recipe.storage_group)
             return made._replace(steps=(*made.steps, ("round", name, coding.group)), rounding=coding)

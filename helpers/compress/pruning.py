@@ -43,15 +43,17 @@ def prune(model: nn.Module, amount: float, *, of: str = "pool") -> nn.Module:
     """Return a copy without the `amount` (0 to 1) smallest weights, by absolute value over all modules, `of` a part.
 
     That is the "pool", the "encoder": all linear layers there, which is what structured pruning takes from, or all
-    "matrices", embeddings and linear layers. Of a rounded model the smallest rounded weights go, those that rounding
-    has made zero first, and the others keep their values; which go of many equal ones is not said. Raises `InputError`
-    if the amount is outside 0 to 1.
+    "matrices", embeddings and linear layers; "each" takes as large a share of each matrix by itself, so that none is
+    emptied because all of its weights are smaller than another's. Of a rounded model the smallest rounded weights go,
+    those that rounding has made zero first, and the others keep their values; which go of many equal ones is not said.
+    Raises `InputError` if the amount is outside 0 to 1.
     """
     if not 0 <= amount <= 1:
         raise InputError(f"A pruning amount is a share of the weights, from 0 to 1, not {amount}.")
     codes, model = storage.codes_of(model), copy.deepcopy(model)
     targets = [(module, "weight") for _, module in _modules(model, of)]
-    torch_prune.global_unstructured(targets, pruning_method=torch_prune.L1Unstructured, amount=float(amount))
+    for together in [[target] for target in targets] if of == "each" else [targets]:
+        torch_prune.global_unstructured(together, pruning_method=torch_prune.L1Unstructured, amount=float(amount))
     for module, name in targets:
         torch_prune.remove(module, name)
     if codes:
@@ -73,9 +75,10 @@ def sparsity(model: nn.Module) -> dict[str, object]:
 
 
 def _modules(model: nn.Module, of: str) -> list[tuple[str, nn.Module]]:
-    found = {"pool": pool, "encoder": lambda model: list(linear_layers(model).items()), "matrices": matrices}
+    found = {"pool": pool, "encoder": lambda model: list(linear_layers(model).items())}
+    found |= dict.fromkeys(("matrices", "each"), matrices)
     if of not in found:
-        raise InputError(f"What is pruned is the pool, the encoder or the matrices, not {of!r}.")
+        raise InputError(f"What is pruned is the pool, the encoder, the matrices or each of them, not {of!r}.")
     return found[of](model)
 
 

@@ -19,7 +19,7 @@ from helpers.report.systems import timed_tasks
 __all__ = ["OTHERS", "footer"]
 
 _PROGRAMS = ("programs", "program_times", "factors")
-_ORDERS = ("orders", "order_pairs", "order_swaps")
+_ORDERS = ("orders", "order_methods", "order_pairs", "order_swaps")
 
 # Arms that may be compared with another than their table's first row, and what is then said.
 OTHERS = {
@@ -89,12 +89,17 @@ def _missing(records: Records) -> str:
 def _shared(records: Records) -> str:
     """Say what it saves that common beginnings are built once."""
     found = [record["orders"]["shared"] for record in records]
-    alone, built = (sum(each[f"seconds{end}"] for each in found) / 3600 for end in ("_alone", ""))
-    first = found[0]
+    steps, alone = ({each[f"steps{end}"] for each in found} for end in ("", "_alone"))
+    spent, apart = (sum(each[f"seconds{end}"] for each in found) / 60 for end in ("", "_alone"))
     return (
-        f"Each tree has {first['steps']} stored steps after student's start and teacher, in the place of "
-        f"{first['steps_alone']}; over all runs they took {number(built)} hours in the place of {number(alone)}."
+        f"A tree has {_counts(steps)} stored steps after student's start and teacher, in the place of "
+        f"{_counts(alone)} if each chain were built by itself; over all runs they took {number(spent)} minutes in the "
+        f"place of {number(apart)}."
     )
+
+
+def _counts(values: set[int]) -> str:
+    return str(min(values)) if len(values) == 1 else f"{min(values)} to {max(values)}"
 
 
 def _others(records: Records, table: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from helpers import records
 from helpers.environment import InputError
 from helpers.labels import SYSTEMS, WARM
-from helpers.report import orders, speed, storage, summary
+from helpers.report import order_choices, orders, speed, storage, summary
 from helpers.report.comparisons import FACTORS, ladders
 from helpers.report.summary import Records
 
@@ -155,28 +155,27 @@ def _speeds(numbers: dict[str, dict[str, Any]], some: Records, root: str) -> Non
 def _orders(numbers: dict[str, dict[str, Any]], some: Records, root: str) -> None:
     """Add how many chains ran on how many tasks, the best within the smallest budget, and what its order gains.
 
-    The best is that on held-out rows; its gain, on the validation split, is to the first chain of the same steps in
-    another order, or, if there is none, to the budget's first.
+    The best is that on held-out rows; its gain, on the validation split, is to the mean of all other orders of its
+    steps. A best chain whose steps have no other order gains nothing by it, and there is no such number.
     """
-    budgets = list(orders.chains(some).values())
-    if not budgets:
+    budgets, known = orders.chains(some), orders.of_orders(some)
+    arms = list(list(budgets.values())[-1].values()) if budgets else []
+    chosen = order_choices.best(some, arms)
+    if chosen is None:
         return
-    records_of = orders.of_orders(some)
-    arms = list(budgets[-1].values())
-    chosen = orders.best(some, arms)
-    count = sum(len(chains) for chains in budgets)
-    other, nodes = orders.beside(some, arms, chosen) or arms[0], orders.trees(some)
+    others = order_choices.reordered(some, arms, chosen)
     for name, value, unit in (
-        ("chains", count, "chains"),
+        ("chains", sum(len(chains) for chains in budgets.values()), "chains"),
         ("tasks", len(orders.tasks_of(some)), "tasks"),
-        ("budget", list(orders.chains(some))[-1], "of weights"),
-        ("best_chain", nodes[chosen]["chain"], "chain"),
-        ("compared_chain", nodes[other]["chain"], "chain"),
+        ("budget", list(budgets)[-1], "of weights"),
+        ("best_chain", orders.nodes(some)[chosen]["chain"], "chain"),
+        ("compared", len(others), "chains"),
     ):
-        numbers[f"order_{name}"] = {"value": value, "unit": unit, "records": _paths(records_of, root)}
-    gain = orders.points(some, chosen, other)
-    for name, value in (("", gain.value), ("_low", gain.low), ("_high", gain.high)):
-        _put(numbers, f"order_gain_points{name}", "points", 2, [(record, value) for record in records_of], root)
+        numbers[f"order_{name}"] = {"value": value, "unit": unit, "records": _paths(known, root)}
+    gain = orders.points_over(some, [(chosen, other) for other in others])
+    for name, value in (("", "value"), ("_low", "low"), ("_high", "high")):
+        found = [(record, getattr(gain, value)) for record in known] if gain else []
+        _put(numbers, f"order_gain_points{name}", "points", 2, found, root)
 
 
 def write_headline(results_folder: str | Path) -> Path:

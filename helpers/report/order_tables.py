@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 
 import pandas as pd
@@ -10,120 +11,167 @@ import pandas as pd
 from helpers.labels import METRICS, joined, task_label
 from helpers.report import cells, summary
 from helpers.report.cells import DASH, NOISE
+from helpers.report.order_choices import Swap, best, front, methods, reordered, swaps
 from helpers.report.orders import (
-    beside,
-    best,
     chains,
-    front,
+    is_noise,
     milliseconds,
     minutes,
+    nodes,
     points,
-    swap_points,
-    swaps,
+    points_over,
     tasks_of,
     to_student,
-    trees,
     weights_mb,
 )
 from helpers.report.summary import Records, Summary
 
-__all__ = ["answer", "orders_table", "pairs_table", "swaps_table"]
+__all__ = ["answer", "has_pairs", "methods_table", "orders_table", "pairs_table", "swaps_table"]
 
 
 def orders_table(records: Records) -> pd.DataFrame:
     """Return each chain's bytes, time, minutes of building, and scores beside its budget's first and the student."""
     tasks = {task: summary.metrics_of(records, task)[0] for task in tasks_of(records)}
-    nodes, on_front, rows = trees(records), front(records), []
+    found, on_front, rows = nodes(records), front(records), []
     for budget, some in chains(records).items():
         first = next(iter(some.values()))
         for arm in some.values():
-            row = {
-                "System": nodes[arm]["chain"],
-                "Budget": budget,
-                "Weights (MB)": cells.number(weights_mb(records, arm)),
-            }
+            beside = functools.partial(points, records, arm, first)
             time = milliseconds(records, arm)
-            row["ms per example"] = DASH if time is None else cells.number(time)
-            row["Minutes to build"] = cells.number(minutes(records, arm))
-            row["On the front"] = "yes" if arm in on_front else ""
-            row["To the budget's first (points)"] = DASH if arm == first else _told(points(records, arm, first))
-            row["To the student (points)"] = _told(to_student(records, arm))
+            row = {"System": found[arm]["chain"], "Budget": budget}
+            row |= {"Weights (MB)": cells.number(weights_mb(records, arm))}
+            row |= {"ms per example": DASH if time is None else cells.number(time)}
+            row |= {"Minutes to build": cells.number(minutes(records, arm)), "Front": "yes" if arm in on_front else ""}
+            row |= {"To the budget's first (points)": DASH if arm == first else _told(beside())}
+            row |= {"To the student (points)": _told(to_student(records, arm))}
             for task, metric in tasks.items():
                 label = task_label(task)
                 row[f"{label} {METRICS.get(metric, metric)}"] = cells.plain(summary.score(records, task, arm))
-                row[f"{label}: to the first"] = DASH if arm == first else _told(points(records, arm, first, task=task))
+                row[f"{label}: to the first"] = DASH if arm == first else _told(beside(tasks=[task]))
             rows.append(row)
-    return pd.DataFrame(rows).set_index("System")
+    return _frame(rows)
+
+
+def methods_table(records: Records) -> pd.DataFrame:
+    """Return, for each set of methods, its best chain within a budget on held-out rows beside the best of all."""
+    rows = []
+    for budget, some in chains(records).items():
+        whole = best(records, some.values())
+        for used, arms in methods(records, some.values()).items():
+            chosen = best(records, arms)
+            if chosen is None or whole is None:
+                continue
+            row = {"System": ", ".join(used), "Budget": budget, "Best chain": nodes(records)[chosen]["chain"]}
+            row |= {"Chains": str(len(arms)), "To the student (points)": _told(to_student(records, chosen))}
+            told = _by_task(records, functools.partial(points, records, chosen, whole), "To the budget's best (points)")
+            rows.append(row | (dict.fromkeys(told, DASH) if chosen == whole else told))
+    return _frame(rows)
+
+
+def has_pairs(records: Records) -> bool:
+    """Tell whether any two chains of a budget have the same steps in another order."""
+    return any(
+        reordered(records, list(some.values()), arm) for some in chains(records).values() for arm in some.values()
+    )
 
 
 def pairs_table(records: Records) -> pd.DataFrame:
     """Return the difference of every two chains of a budget that have the same steps in another order."""
-    nodes, rows = trees(records), []
+    found, rows = nodes(records), []
     for budget, some in chains(records).items():
-        arms = list(some.values())
-        for place, other in enumerate(arms):
-            for one in arms[place + 1 :]:
-                steps = [sorted(nodes[arm]["chain"].split(" > ")) for arm in (one, other)]
-                if steps[0] == steps[1]:
-                    row = {"System": nodes[one]["chain"], "Beside": nodes[other]["chain"], "Budget": budget}
-                    rows.append(row | _by_task(records, functools.partial(points, records, one, other)))
-    return pd.DataFrame(rows).set_index("System")
+        for other, one in itertools.combinations(some.values(), 2):
+            if one in reordered(records, [one, other], other):
+                row = {"System": found[one]["chain"], "Beside": found[other]["chain"], "Budget": budget}
+                rows.append(row | _by_task(records, functools.partial(points, records, one, other)))
+    return _frame(rows)
 
 
 def swaps_table(records: Records) -> pd.DataFrame:
-    """Return what it changes to put one step before another, on the mean over chains that differ in that alone."""
-    rows = [
-        {"System": swap.told, "Pairs of chains": str(len(swap.pairs))}
-        | _by_task(records, functools.partial(swap_points, records, swap))
-        for swap in swaps(records)
-    ]
-    return pd.DataFrame(rows).set_index("System")
+    """Return what it changes to put one step before another, over all chains of a budget that differ in that alone."""
+    rows = []
+    for swap in swaps(records):
+        row = {
+            "System": swap.told,
+            "Pairs of chains": str(len(swap.pairs)),
+            "Pair by pair (points)": _range(records, swap),
+        }
+        rows.append(row | _by_task(records, functools.partial(points_over, records, swap.pairs)))
+    return _frame(rows)
 
 
-def _by_task(records: Records, difference: Callable[..., Summary | None]) -> dict[str, str]:
-    row = {"Mean difference (points)": _told(difference())}
-    return row | {task_label(task): _told(difference(task=task)) for task in tasks_of(records)}
+def _range(records: Records, swap: Swap) -> str:
+    """Return the lowest and the highest difference of a swap's pairs, and whether they contradict each other."""
+    found = [one for pair in swap.pairs if (one := points(records, *pair))]
+    if not found:
+        return DASH
+    if len(found) == 1:
+        return _signed(found[0].value)
+    low, high = (end(found, key=lambda one: one.value) for end in (min, max))
+    depends = any(one.high < 0 for one in found) and any(one.low > 0 for one in found)
+    return f"{_signed(low.value)} to {_signed(high.value)}{', depends on the chain' if depends else ''}"
+
+
+def _by_task(
+    records: Records, difference: Callable[..., Summary | None], title: str = "Mean difference (points)"
+) -> dict[str, str]:
+    row = {title: _told(difference())}
+    return row | {task_label(task): _told(difference(tasks=[task])) for task in tasks_of(records)}
+
+
+def _frame(rows: list[dict[str, str]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["System"]).set_index("System")
 
 
 def _told(found: Summary | None) -> str:
     """Return a difference in points with its interval, marked where that contains zero."""
     if found is None:
         return DASH
-    inside = f", {NOISE}" if _noisy(found) else ""
-    value = f"{found.value:+.2f}" if round(found.value, 2) else "0.00"
-    return f"{value} [{found.low:+.2f}, {found.high:+.2f}]{inside}"
+    inside = f", {NOISE}" if is_noise(found) else ""
+    return f"{_signed(found.value)} [{found.low:+.2f}, {found.high:+.2f}]{inside}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}" if round(value, 2) else "0.00"
 
 
 def answer(records: Records) -> list[str]:
-    """Say in plain sentences which order is best within each budget, what a swap changes, and what is inside noise."""
-    nodes, said = trees(records), []
-    tasks = joined([task_label(task) for task in tasks_of(records)])
+    """Say in plain sentences which chain is best within each budget, what a swap changes, and what is inside noise."""
+    found, said = nodes(records), []
+    tasks = tasks_of(records)
     for budget, some in chains(records).items():
         arms = list(some.values())
         chosen, first = best(records, arms), arms[0]
-        text = f"Within {budget} `{nodes[chosen]['chain']}` is best on held-out rows. On the validation split it is "
-        for other in dict.fromkeys((beside(records, arms, chosen), first)):
-            if other not in (None, chosen):
-                text += f"{_points(points(records, chosen, other))} beside `{nodes[other]['chain']}`, "
-        said.append(f"{text}{_points(to_student(records, chosen))} beside the whole student (mean over {tasks}).")
-        others = [points(records, arm, first) for arm in arms if arm != first]
-        worse, better = sum(one.high < 0 for one in others), sum(one.low > 0 for one in others)
+        if chosen is None:
+            continue
+        beside = [("the whole student", to_student(records, chosen))]
+        if chosen != first:
+            beside.append((f"`{found[first]['chain']}`", points(records, chosen, first)))
+        if others := reordered(records, arms, chosen):
+            mean = points_over(records, [(chosen, other) for other in others])
+            beside.append((f"the mean of the {len(others)} other order{'s' * (len(others) > 1)} of its steps", mean))
+        told = joined([f"{_points(one)} beside {what}" for what, one in beside if one is not None])
         said.append(
-            f"There {better} of the {len(others)} other chains are better than `{nodes[first]['chain']}` by more than "
-            f"noise, {worse} worse."
+            f"Within {budget} `{found[chosen]['chain']}` is best on held-out rows. On the validation split: {told}."
         )
     for swap in swaps(records):
-        by_task = {task: swap_points(records, swap, task=task) for task in tasks_of(records)}
-        clear = [f"{task_label(task)} {one.value:+.1f}" for task, one in by_task.items() if one and not _noisy(one)]
-        seen = f"; told apart on {joined(clear)}" if clear and len(by_task) > 1 else ""
-        said.append(f"{swap.told.capitalize()}: {_points(swap_points(records, swap))}{seen}.")
+        mean = points_over(records, swap.pairs)
+        if mean is None:
+            continue
+        by_task = {task: points_over(records, swap.pairs, tasks=[task]) for task in tasks}
+        clear = [
+            f"{task_label(task)} {_signed(one.value)}" for task, one in by_task.items() if one and not is_noise(one)
+        ]
+        seen = f"; told apart on {joined(clear)}" if clear and len(tasks) > 1 else ""
+        pairs = f", from {_range(records, swap)} over {len(swap.pairs)} pairs" if len(swap.pairs) > 1 else ""
+        said.append(f"{swap.told.capitalize()}: {_points(mean)}{pairs}{seen}.")
+    named = joined([task_label(task) for task in tasks])
+    seeds = len(summary.seeds_of([record for record in records if record.get("orders")]))
+    noise = "" if seeds > 1 else "; with one seed intervals cover the choice of rows alone"
+    said.append(f"Points are hundredths, on the mean over {named}{noise}; intervals are not adjusted for their number.")
     return said
-
-
-def _noisy(found: Summary) -> bool:
-    return found.low <= 0 <= found.high
 
 
 def _points(found: Summary) -> str:
     """Return `+1.20 points [+0.30, +2.10]`, and whether that is inside noise."""
-    return f"{found.value:+.2f} points [{found.low:+.2f}, {found.high:+.2f}]{f' ({NOISE})' if _noisy(found) else ''}"
+    inside = f" ({NOISE})" if is_noise(found) else ""
+    return f"{_signed(found.value)} points [{found.low:+.2f}, {found.high:+.2f}]{inside}"

@@ -70,7 +70,7 @@ def read_from(records: Records) -> str:
 
 
 # Tables of a notebook for which a study by itself may leave tasks out.
-_ALONE = {name: "11" for name in ("orders", "order_pairs", "order_swaps")} | {
+_ALONE = {name: "11" for name in ("orders", "order_methods", "order_pairs", "order_swaps")} | {
     "augmentation": "02",
     "distilbert": "06",
     "albert": "07",

@@ -119,14 +119,17 @@ def _order_sentences(value: Mapping[str, Any]) -> list[str]:
     """Say which chain is best within the smallest budget, and what its order gains."""
     if "order_best_chain" not in value:
         return []
-    low, high = value["order_gain_points_low"], value["order_gain_points_high"]
-    noise = ", inside noise" if low <= 0 <= high else ""
-    return [
+    text = (
         f"Of {value['order_chains']} chains of steps in several orders, over {value['order_tasks']} tasks of profile "
         f"`minilm_systems`, the best within {value['order_budget']} of weights on held-out rows is "
-        f"`{value['order_best_chain']}`: {value['order_gain_points']:+.2f} points [{low:+.2f}, {high:+.2f}] beside "
-        f"`{value['order_compared_chain']}`{noise}. All of them are in `results/minilm_systems/orders.md`."
-    ]
+        f"`{value['order_best_chain']}`"
+    )
+    if "order_gain_points" in value:
+        low, high = value["order_gain_points_low"], value["order_gain_points_high"]
+        noise = ", inside noise" if low <= 0 <= high else ""
+        text += f", {value['order_gain_points']:+.2f} points [{low:+.2f}, {high:+.2f}] beside the mean of the "
+        text += f"{value['order_compared']} other orders of its steps{noise}"
+    return [f"{text}. All of them are in `results/minilm_systems/orders.md`."]
 
 
 def _speed_sentences(value: Mapping[str, float]) -> list[str]:

@@ -15,7 +15,8 @@ from helpers.report import captions, provenance, summary
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table, ladders
 from helpers.report.footers import footer
 from helpers.report.numbers import headline, profiles
-from helpers.report.order_tables import orders_table, pairs_table, swaps_table
+from helpers.report.order_choices import swaps
+from helpers.report.order_tables import has_pairs, methods_table, orders_table, pairs_table, swaps_table
 from helpers.report.orders import has_orders
 from helpers.report.sentences import sentences
 from helpers.report.speed import BASE, factors_table, has_factors, has_speeds, programs_table, times_table
@@ -41,6 +42,7 @@ _TABLES = {  # file name: (function, the row that the others are compared with)
     "program_times": (times_table, BASE),
     "factors": (factors_table, RUNGS["padded"]),
     "orders": (orders_table, "student"),
+    "order_methods": (methods_table, "student"),
     "order_pairs": (pairs_table, "student"),
     "order_swaps": (swaps_table, "student"),
 }
@@ -57,7 +59,9 @@ _OPTIONAL = {  # tables of what only some runs measure, and whether records hold
     "storage": has_files,
     **dict.fromkeys(("programs", "program_times"), has_speeds),
     "factors": has_factors,
-    **dict.fromkeys(("orders", "order_pairs", "order_swaps"), has_orders),
+    **dict.fromkeys(("orders", "order_methods"), has_orders),
+    "order_pairs": has_pairs,
+    "order_swaps": swaps,
     **dict.fromkeys(("table2", "latency"), lambda some: summary.timed(some)[0]),
 }
 

@@ -6,6 +6,7 @@ in fewer bits is `<name>.codes` and `<name>.scales` (`storage.codes`); a matrix 
 first alone.
 """
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -144,8 +145,10 @@ def _floats(data: Tensor, kind: str, layout: str, shape: tuple[int, ...]) -> Ten
     dtype, _ = FLOATS[kind]
     if layout == "dense" and data.dtype == dtype and tuple(data.shape) == shape and kind != "float32":
         return data
-    if layout != "bitmask" or data.dtype != torch.uint8 or data.dim() != 1:
+    if layout != "bitmask" or data.dtype != torch.uint8 or data.dim() != 1 or len(shape) != 2:
         raise ValueError(f"a weight is not in {kind}")
+    if len(data) >= math.prod(shape) * dtype.itemsize:
+        raise ValueError("a bitmask takes no fewer bytes")
     bits = unpack(data.numpy(), int(np.prod(shape, dtype=object)), 8 * dtype.itemsize, "bitmask")
     weight = torch.from_numpy(bits.copy()).view(dtype)
     if int(torch.count_nonzero(weight)) != np.count_nonzero(bits):
@@ -163,9 +166,11 @@ def decoded(
     plain, codes = dict(stored), {}
     for name, entry in header.items():
         shape, data = shapes[name], plain.pop(f"{name}.codes")
+        if name in plain:
+            raise ValueError(f"{name} is there twice")
         if entry["kind"] in FLOATS:
             weight = _floats(data, entry["kind"], entry["layout"], shape)
-            if entry["group"] or f"{name}.scales" in plain or not torch.isfinite(weight).all():
+            if entry["group"] or f"{name}.scales" in plain:
                 raise ValueError(f"{name} is not in {entry['kind']}")
             plain[name] = weight.float()
             if entry["kind"] != "float32":
@@ -179,8 +184,11 @@ def decoded(
         values = unpack(data.numpy(), int(np.prod(shape, dtype=object)), BITS[coding.kind], entry["layout"])
         codes[name] = Coded(coding, torch.from_numpy(values).view(DTYPES[coding.kind]).reshape(shape), scales)
         plain[name] = decode(codes[name])
-        if not torch.isfinite(plain[name]).all() or not _are_codes(codes[name]):
+        if not _are_codes(codes[name]):
             raise ValueError(f"{name} has codes or scales that nothing is rounded to")
+    for name, tensor in plain.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ValueError(f"{name} is not finite")
     return plain, codes
 
 
