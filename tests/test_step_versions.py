@@ -82,13 +82,15 @@ ALL = {
     "fine_tune_beside",
     "remove",
     "zero",
+    "settle",
+    "learn_labels",
     "factorize",
     "count_in_text",
     "cut_vocabulary",
 } | DISTILLED
 DRAWN = {"augment", "make_vectors", "count_in_text"}  # make no tensors
 BESIDE = {"distil_masked_words", "fine_tune_beside"}
-TRAINED = {"pretrain", "continue_pretraining", "fine_tune", "recover"} | DISTILLED | BESIDE
+TRAINED = {"pretrain", "continue_pretraining", "fine_tune", "recover", "learn_labels"} | DISTILLED | BESIDE
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,7 @@ def unchanged() -> dict[str, dict]:
 
 def test_the_source_shows_every_step() -> None:
     from helpers.artifacts import STEPS
-    from helpers.compress import augmentation, distilbert, factorization, small_files, structured  # noqa: F401 - declare their steps and those below
+    from helpers.compress import augmentation, distilbert, factorization, orders, small_files, structured  # noqa: F401 - declare their steps and those below
 
     declared = {name: step.version for name, step in STEPS.items() if step.__module__.startswith("helpers.")}
     assert {name: step.version for name, step in step_code.steps(ROOT).items()} == declared
@@ -154,7 +156,7 @@ def test_what_cannot_change_a_result_changes_no_code(
             "compress/pruning.py",
             "torch_prune.L1Unstructured",
             "torch_prune.RandomUnstructured",
-            {"recover", "zero", "predict"},
+            {"recover", "zero", "settle", "predict"},
         ),
         ("training/pretraining.py", "UNRELATED_SHARE = 0.2", "UNRELATED_SHARE = 0.3", {"pretrain"}),
         # from module to module
@@ -162,7 +164,7 @@ def test_what_cannot_change_a_result_changes_no_code(
             "training/fine_tuning.py",
             "nn.functional.mse_loss(",
             "nn.functional.l1_loss(",
-            {"fine_tune", "recover", "remove"},
+            {"fine_tune", "recover", "remove", "learn_labels"},
         ),
         ("training/loop.py", "random.permutation(len(batches))", "range(len(batches))", TRAINED),
         ("models/attention.py", "weights = nn.functional.dropout(", "weights = 2 * nn.functional.dropout(", DISTILLED),

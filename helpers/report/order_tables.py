@@ -148,7 +148,8 @@ def answer(records: Records) -> list[str]:
             beside.append((f"`{found[first]['chain']}`", points(records, chosen, first)))
         if others := reordered(records, arms, chosen):
             mean = points_over(records, [(chosen, other) for other in others])
-            beside.append((f"the mean of the {len(others)} other order{'s' * (len(others) > 1)} of its steps", mean))
+            other = "the other order" if len(others) == 1 else f"the mean of the {len(others)} other orders"
+            beside.append((f"{other} of its steps", mean))
         told = joined([f"{_points(one)} beside {what}" for what, one in beside if one is not None])
         said.append(
             f"Within {budget} `{found[chosen]['chain']}` is best on held-out rows. On the validation split: {told}."

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import NamedTuple
 
-from helpers.labels import SPEEDS, STUDY, SYSTEMS
+from helpers.labels import ORDERS, SPEEDS, STUDY, SYSTEMS
 from helpers.report import summary, systems
 from helpers.report.speed import BASE
 from helpers.report.summary import Records, Summary
@@ -48,7 +48,8 @@ def points(records: Records, task: str) -> dict[str, Point]:
     decoded when it is loaded, and has the student's time in PyTorch's float32, or, where its layers are int8, in
     that. A program has the student's bytes in float32, from which it starts.
     """
-    some = _of_common_seeds([record for record in records if record["task"] == task])
+    ours = [record for record in records if record["task"] == task and record["notebook"] not in ORDERS]
+    some = _of_common_seeds(ours)
     kept = [record for record in timed(records) if record["task"] == task]
     teacher = _median(systems.factor(record, "teacher", beside=BASE) for record in kept)
     found = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from helpers.labels import TASKS, joined, task_label
+from helpers.labels import ORDERS, TASKS, joined, task_label
 from helpers.report import summary
 from helpers.report.summary import Records
 
@@ -84,7 +84,7 @@ def remade_by(command: str, records: Records, table: str) -> str:
     if not command.startswith("make ") or "=" in command.rpartition("PROFILE=")[2]:
         return command
     command += _folders(records)
-    used = ",".join(sorted({record["notebook"][:2] for record in records}))
+    used = ",".join(sorted({record["notebook"][:2] for record in records if record["notebook"] not in ORDERS}))
     some = used if table == "systems" else _ALONE.get(table)
     more = f" NOTEBOOKS={some}" if some else ""
     groups = _by_seeds(records).items()

@@ -127,8 +127,11 @@ def _order_sentences(value: Mapping[str, Any]) -> list[str]:
     if "order_gain_points" in value:
         low, high = value["order_gain_points_low"], value["order_gain_points_high"]
         noise = ", inside noise" if low <= 0 <= high else ""
-        text += f", {value['order_gain_points']:+.2f} points [{low:+.2f}, {high:+.2f}] beside the mean of the "
-        text += f"{value['order_compared']} other orders of its steps{noise}"
+        count = value["order_compared"]
+        others = "the other order" if count == 1 else f"the mean of the {count} other orders"
+        text += (
+            f", {value['order_gain_points']:+.2f} points [{low:+.2f}, {high:+.2f}] beside {others} of its steps{noise}"
+        )
     return [f"{text}. All of them are in `results/minilm_systems/orders.md`."]
 
 
