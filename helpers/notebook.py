@@ -10,10 +10,22 @@ from typing import Any
 
 import pandas as pd
 from IPython.display import Code, Image, Markdown, display
+from matplotlib.figure import Figure
 
-from helpers import environment, labels, profiles, scores
+from helpers import environment, figures, labels, profiles, scores
 
-__all__ = ["Folded", "arms_table", "header", "published", "recipe", "show_source", "speed_table", "verdict", "verdicts"]
+__all__ = [
+    "Folded",
+    "arms_table",
+    "header",
+    "picture",
+    "published",
+    "recipe",
+    "show_source",
+    "speed_table",
+    "verdict",
+    "verdicts",
+]
 
 
 def recipe(cell: Mapping[str, Any]) -> profiles.Recipe:
@@ -133,7 +145,13 @@ def _reference(arm: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> str
     return {each["arm"]: each["title"] for each in arms}.get(name) or labels.ARMS.get(name, name)
 
 
-def published(name: str, *, profile: str = "minilm") -> None:
+def picture(figure: Figure, *, dpi: int = 90) -> None:
+    """Show a figure of the study with its caption, in fewer bytes than a notebook would store by itself."""
+    display(Image(data=figures.png(figure, dpi=dpi), alt=figures.alt_text(figure)))
+    print(figures.caption(figure))
+
+
+def published(name: str, *, profile: str = "minilm", width: int = 700) -> None:
     """Show a committed table (`table1`) or figure (`figure1.png`) of the run on real data, or say there is none."""
     is_figure = name.endswith(".png")
     path = profiles.ROOT / ("figures" if is_figure else "results") / profile / (name if is_figure else f"{name}.md")
@@ -143,6 +161,6 @@ def published(name: str, *, profile: str = "minilm") -> None:
         )
         display(Markdown(what))
     elif is_figure:  # the picture itself: a link would lead out of the folder that JupyterLab or Colab serves
-        display(Image(data=path.read_bytes(), width=700, alt=f"{path.stem} of the {profile} profile"))
+        display(Image(data=path.read_bytes(), width=width, alt=f"{path.stem} of the {profile} profile"))
     else:
         display(Markdown(path.read_text(encoding="utf-8")))

@@ -9,7 +9,7 @@ from helpers.figures.results import figure1, size_score_latency
 from helpers.figures.speed import programs, speed_factors
 from helpers.figures.storage import storage_ladder
 from helpers.figures.structure import head_importance, layer_influence, removal_curves
-from helpers.figures.style import COLOURS, alt_text, caption, save
+from helpers.figures.style import COLOURS, alt_text, caption, png, save
 from helpers.figures.systems import systems
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "loss_curves",
     "order_front",
     "order_tree",
+    "png",
     "programs",
     "published",
     "removal_curves",
