@@ -104,9 +104,9 @@ class Chain(Answers):
     @functools.cached_property
     def intermediate(self) -> Node:
         """The student after it has copied the teacher's embeddings, hidden states and attention, if it is to."""
-        return self._copying(self.start)
+        return self._copied_states(self.start)
 
-    def _copying(self, start: Node, **more: Any) -> Node:
+    def _copied_states(self, start: Node, **more: Any) -> Node:
         """A student after it has copied the teacher's states on the task, if it is to."""
         recipe = self.recipe
         parts = tuple(part for part in PARTS if part in recipe.loss_parts)

@@ -156,7 +156,7 @@ class Orders(Chain):
     def _trained(self, start: Node, link: Link, **held: Any) -> Node:
         recipe = self.recipe
         if link == ("distil",):
-            return self._answering(self._copying(start, **held), epochs=recipe.prediction_epochs, **held)
+            return self._answering(self._copied_states(start, **held), epochs=recipe.prediction_epochs, **held)
         if link == ("recover",):
             return self._answering(start, epochs=recipe.recovery_epochs, **held)
         if link == ("train",) and start is self.start and not held:
