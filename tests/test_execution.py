@@ -33,7 +33,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values |= {"distilbert_steps": 40, "albert_steps": 40}
     values |= {"speed_rounds": 1, "speed_lengths": [4], "latency_repeats": 3, "latency_max_batches": 2}
     values["order_chains"] = {
-        "66 kB": ["distil > prune fit > int4", "int4 > distil > prune fit", "distil > prune fit > recover > int4"],
+        "66 kB": ["distil > prune fit > int4", "distil > int4 > prune fit", "distil > int4 > prune fit > recover"],
         "250 kB": ["distil > prune fit > bf16"],
     }
     values["study"]["notebook_tasks"] = {}
