@@ -83,23 +83,23 @@ def tree(orders: Orders) -> dict[str, Any]:
     every chain begins: what it takes to build the chain alone. `shared` sums them over chains, alone and built once.
     """
     kinds = {orders.weights(chain): name for chain, name in _first_of_shape(orders).items()}
-    nodes, known = [], orders.store.manifests()
+    known, nodes = orders.store.manifests(), []
+    behind = {chain: _behind(orders, made.model, known) for chain, made in orders.tree.items()}
     for chain, made in orders.tree.items():
-        behind = _behind(orders, made.model, known)
         nodes.append(
             {
                 "arm": arm_of(chain),
                 "chain": notation.write(chain),
                 "before": arm_of(chain[:-1]) if len(chain) > 1 else None,
-                "steps": len(behind),
-                "seconds": round(sum(behind.values()), 1),
+                "steps": len(behind[chain]),
+                "seconds": round(sum(behind[chain].values()), 1),
                 "timed_as": kinds[orders.weights(chain)] if made.trained else None,
             }
         )
     built: dict[str, float] = {}
     last = ends(orders)
-    for _, made in last.values():
-        built |= _behind(orders, made.model, known)
+    for chain, _ in last.values():
+        built |= behind[chain]
     return {
         "budgets": {
             budget: [{"chain": notation.write(chain), "arm": arm_of(fitted)} for chain, fitted in chains.items()]

@@ -109,6 +109,20 @@ def test_its_outputs_are_clean(path: Path) -> None:
         assert not MACHINE.search(output.get("text", "")), output.text
 
 
+@books
+def test_the_code_that_it_shows_is_the_code_that_runs(path: Path) -> None:
+    def bare(text: str) -> str:  # shown code stands at the margin
+        return "\n".join(line.strip() for line in text.splitlines())
+
+    files = [bare(file.read_text(encoding="utf-8")) for file in (ROOT / "helpers").rglob("*.py")]
+    for cell in (cell for cell in code_of(path) if "show_source(" in cell.source):
+        sources = [output.data for output in cell.outputs if "highlight" in output.get("data", {}).get("text/html", "")]
+        assert sources or not cell.outputs, "seen at all"
+        for data in sources:
+            shown = bare(data["text/plain"])
+            assert any(shown in file for file in files), f"run it again: this is not the code: {shown[:60]}"
+
+
 def test_the_tables_that_05_shows_are_the_published_ones() -> None:
     shown = [
         output.data["text/markdown"]

@@ -221,7 +221,7 @@ def test_without_masks_the_zeros_grow_back(student: Path, tmp_path: Path) -> Non
 
 
 def test_recovery_says_so_if_zeros_were_lost(student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pruning, "masks", lambda model: {})
+    monkeypatch.setattr(pruning, "masks", lambda model, of: {})
     with pytest.raises(RuntimeError, match="lost zeros"):
         recovered(tmp_path, model=student)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import re
 from collections.abc import Sequence
@@ -104,8 +105,8 @@ def fitted(chain: Sequence[Link], budget: str, weights: Weights, *, group: int) 
     if ends_at(STEPS - 1) > most:
         least = _mb(ends_at(STEPS - 1))
         raise InputError(f"Chain {text!r} takes {least} with nearly all weights pruned, above its budget of {budget}.")
-    fitting = next(amount for amount in range(1, STEPS) if ends_at(amount) <= most)
-    return _with_amount(chain, fitting)
+    amounts = range(1, STEPS)  # the more is pruned, the fewer bytes
+    return _with_amount(chain, amounts[bisect.bisect_left(amounts, True, key=lambda amount: ends_at(amount) <= most)])
 
 
 def _with_amount(chain: Sequence[Link], thousandths: int) -> tuple[Link, ...]:

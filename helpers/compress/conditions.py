@@ -1,12 +1,9 @@
-"""What a training keeps to: weights that are held at zero, weights that are rounded in each step."""
+"""Training that goes on from a model as quick steps left it: its zeros held, its weights rounded in each step."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-from torch import nn
 
 from helpers import models, tasks
 from helpers.artifacts import step
@@ -16,13 +13,7 @@ from helpers.compress.steps import Step, apply
 from helpers.storage import Coding
 from helpers.training import Training, fit, task_loss, write_curve
 
-__all__ = ["holding", "learn_labels", "settle"]
-
-
-def holding(model: nn.Module, of: str) -> Callable[[nn.Module], None]:
-    """Return what sets to zero again, after each step of training, what is zero now in a part (`pruning.prune`)."""
-    held = pruning.masks(model, of=of)
-    return lambda _: pruning.hold(model, held)
+__all__ = ["learn_labels", "settle"]
 
 
 @step(version=1)
@@ -50,6 +41,6 @@ def learn_labels(
     words, pupil = models.tokenizer(model), models.load(model)
     rows = tasks.encode(data.train, data.task, words, max_length=max_length)
     asked = pupil if rounding is None else Rounded(pupil, rounding)
-    train = functools.partial(fit, asked, rows, loss=task_loss, training=training, folder=folder)
-    write_curve(folder, train(after_step=holding(pupil, hold_zeros)) if hold_zeros else train())
+    holds = pruning.holding(pupil, of=hold_zeros) if hold_zeros else None
+    write_curve(folder, fit(asked, rows, loss=task_loss, training=training, folder=folder, after_step=holds))
     models.save(pupil, words, folder)

@@ -11,7 +11,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from helpers import models, tasks
 from helpers.artifacts import Bound, step
 from helpers.artifacts.store import CHECKPOINTS
-from helpers.compress.conditions import holding
+from helpers.compress import pruning
 from helpers.compress.losses import IntermediateLoss, LossOptions, PredictionLoss
 from helpers.compress.quantization import Rounded
 from helpers.compress.teacher_outputs import TeacherOutputs, with_outputs
@@ -154,6 +154,6 @@ def distil(
     settings = {"training": training, "folder": folder, "collator": collator, "max_steps": max_steps}
     settings |= {"first_epoch": first_epoch, "drop_incomplete": drop_incomplete}
     if hold_zeros:
-        settings |= {"after_step": holding(pupil, "encoder" if hold_zeros is True else hold_zeros)}
+        settings |= {"after_step": pruning.holding(pupil, of="encoder" if hold_zeros is True else hold_zeros)}
     write_curve(folder, fit(loss, numbered, loss=sum_of_parts, **settings))
     models.save(pupil, words, folder)

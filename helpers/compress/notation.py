@@ -1,6 +1,6 @@
 """Chains as text: `distil > prune 0.3 > int4` is read, checked and written here, before anything is built.
 
-- `teacher`: the fine-tuned teacher, in place of the untrained student
+- `teacher`: the fine-tuned teacher, in place of the student
 - `distil`: the student copies the teacher's states, then learns its answers
 - `train`: the student learns the labels, without a teacher, for as many steps
 - `recover`: a little more training, by the teacher's answers or, `recover labels`, without a teacher
@@ -9,8 +9,8 @@
 - `bf16`, `float8`, `int8`, `int4`: all matrices, in bf16 all weights, are rounded
 
 The model in hand is the student as it is before the task, or where a chain begins with `teacher` the fine-tuned
-teacher. `int8` rounds weights, and is not the report's, which has int8 layers compute. A step that
-comes before the training is a condition of it: pruned weights are held at zero, rounded ones are rounded in each batch.
+teacher. `int8` rounds weights, and is not the report's, which has int8 layers compute. A step that comes before the
+training is a condition of it: pruned weights are held at zero, rounded ones are rounded in each batch.
 """
 
 from __future__ import annotations

@@ -89,18 +89,28 @@ class Orders(Chain):
 
     def weights(self, chain: tuple[Link, ...]) -> Weights:
         """Count the weights of a chain's model, with the largest head of any task: then an amount fits all tasks."""
+        shape = (chain[0] == ("teacher",), next((link[1] for link in chain if link[0] == "low_rank"), None))
+        if shape not in self._counted:
+            try:
+                self._counted[shape] = Weights.of(self._config(of_teacher=shape[0]), low_rank=shape[1])
+            except InputError as error:
+                raise InputError(f"Chain {notation.write(chain)!r}: {error}") from error
+        return self._counted[shape]
+
+    @functools.cached_property
+    def _counted(self) -> dict[tuple[bool, float | None], Weights]:
+        """The weights of each shape that was asked for: to count them a model is built."""
+        return {}
+
+    def _config(self, *, of_teacher: bool) -> BertConfig:
         recipe = self.recipe
         shape = {"vocab_size": self.pieces, **recipe.language_model_shape}
         config = config_of(self.sources, ("teacher", "language_model"), shape)
-        if chain[0] != ("teacher",):
+        if not of_teacher:
             read = {name: getattr(config, name) for name in ("vocab_size", "max_position_embeddings")}
             config = config_of(self.sources, ("student",), recipe.student_shape | read)
         labels = {number: str(number) for number in range(max(task.outputs for task in tasks.TASKS.values()))}
-        low_rank = next((link[1] for link in chain if link[0] == "low_rank"), None)
-        try:
-            return Weights.of(BertConfig(**config.to_dict() | {"id2label": labels}), low_rank=low_rank)
-        except InputError as error:
-            raise InputError(f"Chain {notation.write(chain)!r}: {error}") from error
+        return BertConfig(**config.to_dict() | {"id2label": labels})
 
     @functools.cached_property
     def pieces(self) -> int:

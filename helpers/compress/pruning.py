@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -18,7 +17,7 @@ from helpers.environment import InputError
 from helpers.models.compact import LowRank
 from helpers.training import Training, fit, task_loss, write_curve
 
-__all__ = ["hold", "masks", "matrices", "pool", "prune", "recover", "sparsity", "zero"]
+__all__ = ["hold", "holding", "masks", "matrices", "pool", "prune", "recover", "sparsity", "zero"]
 
 
 def pool(model: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -100,6 +99,15 @@ def hold(model: nn.Module, held: Mapping[str, torch.Tensor]) -> None:
             parameter.mul_(held[name].to(parameter.device))
 
 
+def holding(model: nn.Module, *, of: str = "pool") -> Callable[..., None]:
+    """Return what sets to zero again, after each step of training, what is zero now in a part (as in `prune`).
+
+    It holds this model, whatever a training calls it with: what is trained may be a loss that has the model inside.
+    """
+    held = masks(model, of=of)
+    return lambda *_: hold(model, held)
+
+
 @step(version=1)
 def zero(folder: Path, *, model: Path, amount: float, of: str = "encoder") -> None:
     """Write a model whose encoder, or as in `prune` whose pool, has its `amount` (0 to 1) smallest weights zeroed."""
@@ -113,12 +121,11 @@ def recover(
     """Prune, then train on the labels while the zeros are held: without that, training grows the weights back."""
     words = models.tokenizer(model)
     pruned = prune(models.load(model), amount)
-    held = masks(pruned)
+    holds = holding(pruned)
     before = sparsity(pruned)["pool"]
     rows = tasks.encode(data.train, data.task, words, max_length=max_length)
-    holding = functools.partial(hold, held=held)
-    curve = fit(pruned, rows, loss=task_loss, training=training, folder=folder, after_step=holding)
-    hold(pruned, held)
+    curve = fit(pruned, rows, loss=task_loss, training=training, folder=folder, after_step=holds)
+    holds()
     if sparsity(pruned)["pool"] < before:
         raise RuntimeError(f"Recovery lost zeros: {sparsity(pruned)['pool']} of the pool, {before} before.")
     write_curve(folder, curve)

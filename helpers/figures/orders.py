@@ -19,7 +19,7 @@ from helpers.figures.numbering import number_spots
 from helpers.figures.style import describe, mark, styled
 from helpers.labels import joined, task_label
 from helpers.report import orders, summary
-from helpers.report.cells import number
+from helpers.report.cells import number, signed
 from helpers.report.order_choices import front
 from helpers.report.provenance import provenance
 from helpers.report.summary import Records, Summary
@@ -62,9 +62,9 @@ def order_tree(records: Records) -> Figure:
         below = "not trained yet"
         if lost is not None:
             size = f"{number(orders.weights_mb(records, arm))} MB"
-            below = f"{size}  {_signed(lost.value)}{where}  {number(orders.minutes(records, arm))} min"
+            below = f"{size}  {signed(lost.value, 1)}{where}  {number(orders.minutes(records, arm))} min"
             if arm in ends:
-                told.append(f"{node['chain']} {size} {_signed(lost.value)}{where}")
+                told.append(f"{node['chain']} {size} {signed(lost.value, 1)}{where}")
         text = {"ha": "center", "va": "center", "zorder": 3}
         axis.text(column, row - 0.15, node["chain"].split(" > ")[-1], fontsize=9, fontweight="bold", **text)
         axis.text(column, row + 0.17, below, fontsize=8, **text)
@@ -122,11 +122,6 @@ def _places(nodes: Mapping[str, Mapping]) -> dict[str, tuple[int, int]]:
         row += bool(index)
         put(root, 0)
     return places
-
-
-def _signed(points: float) -> str:
-    """Return points with a sign, but a zero without one."""
-    return f"{points:+.1f}" if round(points, 1) else "0.0"
 
 
 def _connect(axis: Axes, before: tuple[int, int], after: tuple[int, int]) -> None:
@@ -191,7 +186,7 @@ def order_front(records: Records) -> Figure:
         "true lengths, of the shape: pruned or rounded weights are computed in float32. "
         f"{provenance(orders.of_orders(records))}"
     )
-    told = [f"{nodes[arm]['chain']} ({number(sizes[arm])} MB, {_signed(losses[arm].value)})" for arm in best]
+    told = [f"{nodes[arm]['chain']} ({number(sizes[arm])} MB, {signed(losses[arm].value, 1)})" for arm in best]
     return describe(
         figure, caption=text, alt=f"Scatter of points lost against megabytes. Not beaten: {'; '.join(told)}."
     )

@@ -13,6 +13,7 @@ __all__ = [
     "DASH",
     "NOISE",
     "change",
+    "is_noise",
     "megabytes",
     "number",
     "percent",
@@ -48,7 +49,7 @@ def score(records: Records, task: str, arm: str, metric: str) -> str:
     text = plain(summary.score(records, task, arm, metric))
     versus = summary.difference(records, task, arm)
     is_main = metric == next(iter(summary.metrics_of(records, task)))
-    return f"{text} {NOISE}" if text != DASH and is_main and versus and _noise(versus[1]) else text
+    return f"{text} {NOISE}" if text != DASH and is_main and versus and is_noise(versus[1]) else text
 
 
 def change(records: Records, task: str, arm: str) -> str:
@@ -58,16 +59,16 @@ def change(records: Records, task: str, arm: str) -> str:
         return DASH
     value, low, high, _ = versus[1]
     bounds = "" if math.isnan(low) or math.isnan(high) else f" [{signed(low)}, {signed(high)}]"
-    return f"{signed(value)}{bounds}{f' {NOISE}' if _noise(versus[1]) else ''}"
+    return f"{signed(value)}{bounds}{f' {NOISE}' if is_noise(versus[1]) else ''}"
 
 
-def signed(value: float) -> str:
-    """Return three decimals with a sign, and none for what is rounded to zero.
+def signed(value: float, digits: int = 3) -> str:
+    """Return decimals with a sign, and none for what is rounded to zero.
 
     >>> [signed(value) for value in (0.0123, -0.0004, -0.25)]
     ['+0.012', '0.000', '-0.250']
     """
-    text = f"{value:+.3f}"
+    text = f"{value:+.{digits}f}"
     return text[1:] if float(text) == 0 else text
 
 
@@ -133,5 +134,6 @@ def number(value: float) -> str:
     return f"{value:.{min(max(digits, 0), 5)}f}"
 
 
-def _noise(versus: Summary) -> bool:
+def is_noise(versus: Summary) -> bool:
+    """Tell whether a difference's interval contains zero."""
     return versus.low <= 0 <= versus.high

@@ -10,11 +10,10 @@ import pandas as pd
 
 from helpers.labels import METRICS, joined, task_label
 from helpers.report import cells, summary
-from helpers.report.cells import DASH, NOISE
+from helpers.report.cells import DASH, NOISE, is_noise
 from helpers.report.order_choices import Swap, best, front, methods, reordered, swaps
 from helpers.report.orders import (
     chains,
-    is_noise,
     milliseconds,
     minutes,
     nodes,
@@ -131,7 +130,7 @@ def _told(found: Summary | None) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2f}" if round(value, 2) else "0.00"
+    return cells.signed(value, 2)
 
 
 def answer(records: Records) -> list[str]:

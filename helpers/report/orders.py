@@ -15,7 +15,6 @@ from helpers.scores import mean_interval
 __all__ = [
     "chains",
     "has_orders",
-    "is_noise",
     "milliseconds",
     "minutes",
     "nodes",
@@ -113,11 +112,6 @@ def points_over(
     runs = set(every[0]).intersection(*every)
     mean = {run: tuple(fmean(each[run][part] for each in every) for part in range(3)) for run in runs}
     return _mean(mean, tasks_of(records) if tasks is None else tasks)
-
-
-def is_noise(found: Summary) -> bool:
-    """Tell whether a difference's interval contains zero."""
-    return found.low <= 0 <= found.high
 
 
 def _triple(found: Mapping[str, Any]) -> Triple:

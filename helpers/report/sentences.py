@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from helpers.labels import TASKS, WARM, joined, task_label
+from helpers.report.cells import signed
 
 __all__ = ["sentences"]
 
@@ -111,7 +112,7 @@ def _file_sentences(numbers: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _points(change: float, half_width: float | None) -> str:
     """Return a mean difference in points, with the half-width of its interval over seeds."""
-    text = f"{change:+.2f}" if round(change, 2) else "0.00"
+    text = signed(change, 2)
     return f"{text} points" if half_width is None else f"{text} ± {half_width:.2f} points"
 
 

@@ -99,6 +99,5 @@ def _sizes(records: Records, arm: str, kind: str) -> str:
 
 def _points(loss: Summary) -> str:
     """Return `-0.41 ± 0.20 (3 seeds)`."""
-    value = f"{loss.value:+.2f}"
     half = f" ± {loss.high - loss.value:.2f} ({loss.seeds} seeds)" if loss.seeds > 1 else ""
-    return f"{value if float(value) else '0.00'}{half}"
+    return f"{cells.signed(loss.value, 2)}{half}"
