@@ -392,6 +392,22 @@ def test_a_system_that_cannot_be_is_said_before_any_work(
     assert plan(notebooks=["06"])
 
 
+@pytest.mark.parametrize(
+    ("budget", "chain", "sentence"),
+    [
+        ("66 kB", "distil > prun 0.3", "no step 'prun'; the nearest known"),
+        ("66 kB", "distil > int4 > int8", "the weights are rounded already"),
+        ("6 kB", "distil > int4", "above its budget of 6 kB"),
+    ],
+)
+def test_a_chain_that_cannot_be_is_said_before_any_work(house: Path, budget: str, chain: str, sentence: str) -> None:
+    throwaway.write(house / "notebooks", "06_order", parameters=f"{throwaway.PARAMETERS}\norder_chains: dict = None")
+    change = {"order_chains": {budget: [chain]}}
+    assert sentence in refused(tasks=["sst2"], notebooks=["06"], parameters=change)
+    assert plan(notebooks=["01"], parameters=change), "nothing else needs it"
+    assert plan(tasks=["sst2"], notebooks=["06"], parameters={"order_chains": {"1 MB": ["distil > int4"]}})
+
+
 def test_what_makes_the_models_comes_first_then_task_by_task(house: Path) -> None:
     throwaway.write(house / "notebooks", "01_first", required=True)
     throwaway.write(house / "notebooks", "04_third")

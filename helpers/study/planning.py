@@ -14,6 +14,7 @@ from typing import Any
 from helpers import labels, profiles, runs
 from helpers.artifacts import default_folder, digest
 from helpers.compress.chain import Chain
+from helpers.compress.orders import Orders
 from helpers.compress.systems import Systems
 from helpers.environment import ROOT, InputError, RunError
 from helpers.study import books
@@ -171,6 +172,7 @@ CHECKS = {
     "distilbert_layers": lambda recipe: Systems(recipe).check_distilbert(),
     "albert_sharing": lambda recipe: Systems(recipe).check_albert(),
     "structured_shares": lambda recipe: Systems(recipe).check_structured(),
+    "order_chains": lambda recipe: Orders(recipe).check_orders(),
 }
 
 
