@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from torch.func import functional_call
+from transformers import BertForMaskedLM
 
 from helpers import models, profiles, storage, tasks
 from helpers.artifacts import Store
@@ -132,6 +134,33 @@ def test_a_rounded_model_is_asked_with_rounded_weights_and_trains_the_others() -
     for name, parameter in model.named_parameters():
         assert torch.allclose(parameter.grad, expected.get_parameter(name).grad, atol=1e-7), name
     assert torch.equal(model.classifier.weight, before)
+
+
+@pytest.mark.parametrize("coding", [Coding("int4", 3), Coding("int8"), Coding("float8"), Coding("bf16")])
+@pytest.mark.parametrize("head", ["classifier", "words"])
+def test_rounding_the_rows_that_are_asked_for_is_rounding_them_all(coding: Coding, head: str) -> None:
+    model = tiny.classifier(spread=3, dropout=0.0)
+    if head == "words":  # its last layer is the table of words: that is rounded whole
+        model = BertForMaskedLM(model.config).eval()
+    rows = {"input_ids": torch.tensor([[2, 7, 9, 7, 3, 0], [2, 5, 3, 0, 0, 0]])}
+    rows["attention_mask"] = (rows["input_ids"] != 0).long()
+    rows["labels"] = rows["input_ids"] if head == "words" else torch.tensor([1, 0])
+    names = quantization.codings(model, coding)
+    whole = {name: quantization.straight_through(model.get_parameter(name), of) for name, of in names.items()}
+    asked = quantization.Rounded(model, coding)
+    assert len(asked.tables) == (2 if head == "words" else 3)
+    outcomes = []
+    for out in (functional_call(model, whole, kwargs=rows), asked(**rows)):
+        model.zero_grad()
+        out.loss.backward()
+        grads = {
+            name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None
+        }
+        outcomes.append((out.logits, grads))
+    (logits, grads), (others, theirs) = outcomes
+    assert torch.equal(logits, others) and grads.keys() == theirs.keys()
+    assert all(torch.equal(grads[name], theirs[name]) for name in grads)
+    assert not any(module._forward_hooks for module in model.modules()), "nothing stays at the model"
 
 
 def test_the_slope_of_rounding_is_one() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from collections import Counter
 from typing import Any
 
 import torch
@@ -63,12 +65,28 @@ class Rounded(nn.Module):
 
     def __init__(self, model: nn.Module, coding: Coding) -> None:
         super().__init__()
-        self.model, self.codings = model, codings(model, coding)
+        self.model, self.coding = model, coding
+        names = codings(model, coding)
+        owners = Counter(id(own) for module in model.modules() for own in module.parameters(recurse=False))
+        # Each row has scales of its own. Of a table that only looks up, the rows that a batch asks for are enough.
+        self.tables = [
+            f"{name}.weight"
+            for name, module in model.named_modules()
+            if f"{name}.weight" in names and isinstance(module, nn.Embedding) and owners[id(module.weight)] == 1
+        ]
+        self.whole = [name for name in names if name not in self.tables]
 
     def forward(self, **inputs: Any) -> Any:
         """Return what the model returns."""
-        weights = {name: straight_through(self.model.get_parameter(name), of) for name, of in self.codings.items()}
-        return functional_call(self.model, weights, kwargs=inputs)
+        weights = {name: straight_through(self.model.get_parameter(name), self.coding) for name in self.whole}
+        with contextlib.ExitStack() as hooks:
+            for name in self.tables:
+                table = self.model.get_submodule(name.removesuffix(".weight"))
+                hooks.callback(table.register_forward_hook(self._round_rows).remove)
+            return functional_call(self.model, weights, kwargs=inputs)
+
+    def _round_rows(self, _: nn.Module, __: Any, rows: Tensor) -> Tensor:
+        return straight_through(rows.flatten(end_dim=-2), self.coding).view_as(rows)
 
 
 def straight_through(weight: Tensor, coding: Coding) -> Tensor:
