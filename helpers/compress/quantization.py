@@ -70,18 +70,18 @@ class Rounded(nn.Module):
         owners = Counter(id(own) for module in model.modules() for own in module.parameters(recurse=False))
         # Each row has scales of its own. Of a table that only looks up, the rows that a batch asks for are enough.
         self.tables = [
-            f"{name}.weight"
+            name
             for name, module in model.named_modules()
             if f"{name}.weight" in names and isinstance(module, nn.Embedding) and owners[id(module.weight)] == 1
         ]
-        self.whole = [name for name in names if name not in self.tables]
+        self.whole = [name for name in names if name.removesuffix(".weight") not in self.tables]
 
     def forward(self, **inputs: Any) -> Any:
         """Return what the model returns."""
         weights = {name: straight_through(self.model.get_parameter(name), self.coding) for name in self.whole}
         with contextlib.ExitStack() as hooks:
             for name in self.tables:
-                table = self.model.get_submodule(name.removesuffix(".weight"))
+                table = self.model.get_submodule(name)
                 hooks.callback(table.register_forward_hook(self._round_rows).remove)
             return functional_call(self.model, weights, kwargs=inputs)
 
