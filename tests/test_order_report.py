@@ -8,9 +8,9 @@ from pathlib import Path
 import fake_records
 import pytest
 
-from helpers import figures, records, report
+from helpers import figures, profiles, records, report
 from helpers.environment import InputError
-from helpers.report import order_choices, orders, summary
+from helpers.report import order_choices, order_findings, orders, summary
 
 SMALL, LARGE = "5 MB", "8 MB"
 # chain: megabytes of its weights, points to the student by task on the validation split, and on held-out rows
@@ -138,7 +138,7 @@ def test_the_front_has_what_no_other_beats() -> None:
 
 def test_tables_and_figures_are_published_with_what_they_rest_on() -> None:
     texts = report.render_tables(tree())
-    assert {"orders.md", "order_methods.md", "order_pairs.md", "order_swaps.md"} <= texts.keys()
+    assert {f"{table}.md" for table in orders.TABLES} <= texts.keys()
     table = texts["orders.csv"].splitlines()
     assert len(table) == 1 + 5 and table[1].startswith("distil > int4,8 MB,7.80,")
     row = next(line for line in table if line.startswith("prune 0.6 > distil > int4"))
@@ -187,6 +187,30 @@ def test_the_answer_says_what_is_best_and_what_is_noise() -> None:
     assert said[-1].startswith("Points are hundredths, on the mean over RTE and SST-2; intervals are not adjusted")
     alone = report.answer([record for record in tree() if record["seed"] == 0])
     assert "with one seed intervals cover the choice of rows alone" in alone[-1]
+
+
+def test_what_others_found_is_held_against_the_same_comparison_here() -> None:
+    (kim,) = report.findings_table(tree()).reset_index().to_dict("records")  # no other's chains are in this tree
+    assert kim["System"].startswith("Kim") and kim["It comes out"] == "not as there"
+    assert kim["Here"] == "distil > prune 0.6 > int4 beside prune 0.6 > distil > int4"
+    assert kim["Mean difference (points)"] == "-3.75 [-6.93, -0.57]"
+    (finding, pairs), *_ = order_findings.compared(tree())
+    assert pairs == [(name("distil > prune 0.6 > int4"), name("prune 0.6 > distil > int4"))]
+    for low, higher, told in ((1, True, "as there"), (1, None, "not as there"), (-1, None, "inside noise")):
+        difference = summary.Summary(low + 1, low, low + 2, seeds=1)
+        assert order_findings.verdict(finding._replace(higher=higher), difference) == told
+    few = without(tree(), *ends(SMALL))
+    assert not order_findings.compared(few) and "order_findings.md" not in report.render_tables(few)
+
+
+@pytest.mark.parametrize("profile", ["mini", "minilm", "minilm_systems", "paper"])
+def test_the_chains_of_every_finding_are_in_the_profiles(profile: str) -> None:
+    budgets = profiles.load(profile, task="sst2", seed=0).order_chains.values()
+    for finding in order_findings.FINDINGS:
+        for pair in finding.pairs:
+            # BERT-base itself does not come within a budget of the student's, however much of it is pruned
+            large = profile == "paper" and pair[0].startswith("teacher")
+            assert any({*pair} <= {*some} for some in budgets) is not large, (finding.source, pair)
 
 
 def test_a_swap_whose_pairs_contradict_each_other_depends_on_the_chain() -> None:

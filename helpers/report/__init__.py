@@ -2,7 +2,7 @@
 
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table
 from helpers.report.numbers import headline, profiles, render_headline, write_headline
-from helpers.report.order_tables import answer, methods_table, orders_table, pairs_table, swaps_table
+from helpers.report.order_tables import answer, findings_table, methods_table, orders_table, pairs_table, swaps_table
 from helpers.report.speed import factors_table, programs_table, times_table
 from helpers.report.storage import storage_table
 from helpers.report.systems import has_systems, systems_table
@@ -15,6 +15,7 @@ __all__ = [
     "comparison_table",
     "difference_table",
     "factors_table",
+    "findings_table",
     "has_systems",
     "headline",
     "ladder_table",

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from helpers.labels import ARMS, FILES, ORDERS, SPEEDS, STUDY, SYSTEMS, joined, task_label
-from helpers.report import summary
+from helpers.report import orders, summary
 from helpers.report.captions import interval_name, seeds_per_task
 from helpers.report.cells import number
 from helpers.report.comparisons import COMPARISONS, ladders
-from helpers.report.orders import of_orders
 from helpers.report.provenance import generated, provenance, read_from, remade_by
 from helpers.report.reading import HOW_TO_READ
 from helpers.report.storage import FIRST
@@ -19,7 +18,6 @@ from helpers.report.systems import timed_tasks
 __all__ = ["OTHERS", "footer"]
 
 _PROGRAMS = ("programs", "program_times", "factors")
-_ORDERS = ("orders", "order_methods", "order_pairs", "order_swaps")
 
 # Arms that may be compared with another than their table's first row, and what is then said.
 OTHERS = {
@@ -58,8 +56,8 @@ def footer(records: Records, table: str, command: str) -> str:
     if table == "storage":
         records = [record for record in records if record["notebook"] in FILES]
         reading += [_noise(records, "starts"), _floored(records, FIRST), _once(records)]
-    if table in _ORDERS:
-        records = of_orders(records)
+    if table in orders.TABLES:
+        records = orders.of_orders(records)
         reading += [_noise(records, "order_swaps"), _shared(records) if table == "orders" else "", _once(records)]
     if table in _PROGRAMS:
         records = timed

@@ -12,6 +12,7 @@ from helpers.labels import METRICS, joined, task_label
 from helpers.report import cells, summary
 from helpers.report.cells import DASH, NOISE, is_noise
 from helpers.report.order_choices import Swap, best, front, methods, reordered, swaps
+from helpers.report.order_findings import compared, verdict
 from helpers.report.orders import (
     chains,
     milliseconds,
@@ -25,7 +26,7 @@ from helpers.report.orders import (
 )
 from helpers.report.summary import Records, Summary
 
-__all__ = ["answer", "has_pairs", "methods_table", "orders_table", "pairs_table", "swaps_table"]
+__all__ = ["answer", "findings_table", "has_pairs", "methods_table", "orders_table", "pairs_table", "swaps_table"]
 
 
 def orders_table(records: Records) -> pd.DataFrame:
@@ -95,6 +96,20 @@ def swaps_table(records: Records) -> pd.DataFrame:
             "Pair by pair (points)": _range(records, swap),
         }
         rows.append(row | _by_task(records, functools.partial(points_over, records, swap.pairs)))
+    return _frame(rows)
+
+
+def findings_table(records: Records) -> pd.DataFrame:
+    """Return what others found beside the same comparison here: the mean over all pairs of chains that ask it."""
+    found, rows = nodes(records), []
+    for finding, pairs in compared(records):
+        difference = functools.partial(points_over, records, pairs)
+        one, beside = (found[arm]["chain"] for arm in pairs[0])
+        more = f" and {len(pairs) - 1} more" if len(pairs) > 1 else ""
+        row = {"System": finding.source, "What they say": finding.told, "Here": f"{one} beside {beside}{more}"}
+        mean = difference()
+        row |= {"It comes out": DASH if mean is None else verdict(finding, mean)}
+        rows.append(row | _by_task(records, difference))
     return _frame(rows)
 
 

@@ -13,6 +13,7 @@ from helpers.report.summary import Records, Summary
 from helpers.scores import mean_interval
 
 __all__ = [
+    "TABLES",
     "chains",
     "has_orders",
     "milliseconds",
@@ -25,6 +26,8 @@ __all__ = [
     "to_student",
     "weights_mb",
 ]
+
+TABLES = ("orders", "order_methods", "order_pairs", "order_swaps", "order_findings")
 
 Triple = tuple[float, float, float]  # a difference and the ends of its interval
 Run = tuple[int, str]  # a seed and a task

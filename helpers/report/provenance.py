@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from helpers.labels import ORDERS, TASKS, joined, task_label
-from helpers.report import summary
+from helpers.report import orders, summary
 from helpers.report.summary import Records
 
 __all__ = ["GENERATED", "generated", "is_generated", "provenance", "read_from", "remade_by"]
@@ -70,7 +70,7 @@ def read_from(records: Records) -> str:
 
 
 # Tables of a notebook for which a study by itself may leave tasks out.
-_ALONE = {name: "11" for name in ("orders", "order_methods", "order_pairs", "order_swaps")} | {
+_ALONE = dict.fromkeys(orders.TABLES, "11") | {
     "augmentation": "02",
     "distilbert": "06",
     "albert": "07",

@@ -16,7 +16,15 @@ from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_tab
 from helpers.report.footers import footer
 from helpers.report.numbers import headline, profiles
 from helpers.report.order_choices import swaps
-from helpers.report.order_tables import has_pairs, methods_table, orders_table, pairs_table, swaps_table
+from helpers.report.order_findings import compared
+from helpers.report.order_tables import (
+    findings_table,
+    has_pairs,
+    methods_table,
+    orders_table,
+    pairs_table,
+    swaps_table,
+)
 from helpers.report.orders import has_orders
 from helpers.report.sentences import sentences
 from helpers.report.speed import BASE, factors_table, has_factors, has_speeds, programs_table, times_table
@@ -45,6 +53,7 @@ _TABLES = {  # file name: (function, the row that the others are compared with)
     "order_methods": (methods_table, "student"),
     "order_pairs": (pairs_table, "student"),
     "order_swaps": (swaps_table, "student"),
+    "order_findings": (findings_table, "student"),
 }
 
 
@@ -62,6 +71,7 @@ _OPTIONAL = {  # tables of what only some runs measure, and whether records hold
     **dict.fromkeys(("orders", "order_methods"), has_orders),
     "order_pairs": has_pairs,
     "order_swaps": swaps,
+    "order_findings": compared,
     **dict.fromkeys(("table2", "latency"), lambda some: summary.timed(some)[0]),
 }
 
