@@ -20,6 +20,7 @@ from helpers.environment import InputError
 __all__ = ["address", "colab_source", "notebooks_block", "publish", "with_address"]
 
 BEGIN, END = "<!-- notebooks:begin -->", "<!-- notebooks:end -->"
+REAL = ("minilm", "minilm_comparisons", "minilm_systems")  # a notebook's time on real GLUE is of the first that ran it
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 
 
@@ -145,35 +146,38 @@ def with_address(book: Any, name: str, repository: str | None) -> Any:
 def notebooks_block(root: Path) -> str:
     """Return the README's table of notebooks, from what each says of itself and the times in the records."""
     repository = address(root)
-    seconds: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for profile in ("mini", "minilm"):
+    alone: dict[tuple[str, str], list[float]] = {}
+    stored: dict[str, list[float]] = {}
+    for profile in ("mini", *REAL):
         for record in records.read_all(root / "results" / profile / "records"):
-            pair = (record["building_seconds"] + record["seconds"], record["seconds"])
-            seconds.setdefault((profile, record["notebook"]), []).append(pair)
+            seconds = record["building_seconds"] + record["seconds"]
+            alone.setdefault((profile, record["notebook"]), []).append(seconds)
+            if profile == "mini":
+                stored.setdefault(record["notebook"], []).append(record["seconds"])
     rows, on_github = [], bool(repository and badge(repository, ""))
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         about = nbformat.read(path, as_version=4).metadata["study"]
-        minutes = " / ".join(_minutes(seconds.get((profile, path.stem), [])) for profile in ("mini", "minilm"))
-        row = [f"[{path.stem}](notebooks/{path.name})", about["question"], minutes, about["writes"]]
+        real = next((profile for profile in REAL if (profile, path.stem) in alone), None)
+        row = [f"[{path.stem}](notebooks/{path.name})", about["question"]]
+        row += [_minutes(alone.get(("mini", path.stem))), _minutes(stored.get(path.stem))]
+        row += [f"{_minutes(alone[real, path.stem])}, `{real}`" if real else "–", about["writes"]]
         rows.append(row + ([badge(repository, path.name)] if on_github else []))
     head = [
         "notebook",
         "question",
-        "minutes for one task, `mini` / `minilm`; in brackets: once its models are stored",
+        "minutes for one task, `mini`",
+        "once its models are stored",
+        "for one task of real GLUE",
         "writes",
     ] + ["Colab"] * on_github
     lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
     return "\n".join([BEGIN, "", *lines, "", END])
 
 
-def _minutes(runs: list[tuple[float, float]]) -> str:
-    """Say how long a notebook's recorded runs took: the range over tasks and seeds, alone and with models there."""
-    if not runs:
+def _minutes(seconds: Sequence[float] | None) -> str:
+    """Say in minutes how long a notebook's recorded runs took: the range over tasks and seeds."""
+    if not seconds:
         return "–"
-
-    def span(times: Sequence[float]) -> str:
-        low, high = (f"{value / 60:.1f}" if value < 600 else f"{value / 60:.0f}" for value in (min(times), max(times)))
-        return low if low == high else f"{low} to {high}"
-
-    alone, models_there = zip(*runs, strict=True)
-    return f"{span(alone)} ({span(models_there)})"
+    ends = (min(seconds), max(seconds))
+    low, high = (f"{value / 60:.1f}" if value < 600 else f"{value / 60:.0f}" for value in ends)
+    return low if low == high else f"{low} to {high}"
