@@ -258,7 +258,9 @@ def test_status_and_clean(house: Path, capsys: pytest.CaptureFixture) -> None:
     assert commands.main(["status"]) == 0
     said = capsys.readouterr().out
     assert said.endswith("MB in 3 artifacts under artifacts/\n")
-    assert said.count("\n") == 2 and "      3  " in said and said.splitlines()[0].endswith("  written_for_study")
+    names, row, _ = said.splitlines()
+    assert "      3  " in row and row.endswith("  written_for_study")
+    assert [names.index(name) for name in ("newest", "step")] == [row.index("20"), row.index("written_for_study")]
     assert commands.main(["status", "--each"]) == 0
     said = capsys.readouterr().out
     assert all(f"  {each.key}\n" in said for each in (base, used, loose))

@@ -164,6 +164,8 @@ def _status(given: argparse.Namespace) -> int:
     groups: dict[str, list[dict[str, Any]]] = {}
     for key, manifest in store.manifests().items():
         groups.setdefault(key if given.each else key.rpartition("-")[0], []).append(manifest)
+    if groups:
+        print(f"{'size':>12}  {'count':>5}  {'to build':>11}  {'newest':<20}  {'artifact' if given.each else 'step'}")
     for name, some in groups.items():
         seconds, newest = sum(each["seconds"] for each in some), max(each["created"] for each in some)
         print(f"{_megabytes(some):9.1f} MB  {len(some):5}  {seconds:9.1f} s  {newest}  {name}")
