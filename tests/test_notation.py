@@ -49,7 +49,7 @@ def test_what_can_be(text: str) -> None:
         ("distil > zzz", "known are teacher, distil, train"),
         ("distil 3", "distil takes no '3'; '>' stands between steps"),
         ("distil > recover softly", "recover takes no 'softly'"),
-        ("distil > prune", "prune takes a share above 0 and below 1 with 4 digits at most or fit."),
+        ("distil > prune", "prune takes a share above 0 and below 1 with 4 digits at most, or fit."),
         ("distil > prune 0.3 0.4", "not '0.3 0.4'"),
         ("distil > prune 1", "not '1'"),
         ("distil > prune nan", "not 'nan'"),

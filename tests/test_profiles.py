@@ -213,6 +213,13 @@ def test_values_of_another_type(write, old: str, new: str, expected: str) -> Non
     assert expected in _refused()
 
 
+def test_a_long_value_of_another_type_is_not_repeated_but_its_part_is(write) -> None:
+    chains = {"5 MB": [f"distil > prune 0.{share}" for share in range(100, 120)]}
+    for wrong in (7, {"distil": "int4"}):
+        message = _refused(order_chains=chains | {"8 MB": ["distil", wrong]})
+        assert message.endswith(f"order_chains must be dict[str, list[str]], and {wrong!r} in it is not.")
+
+
 def test_given_values_of_another_type(write) -> None:
     assert "teacher_learning_rate must be float, not '3e-5' (YAML reads" in _refused(teacher_learning_rate="3e-5")
     assert profiles.load("own", task="rte", teacher_learning_rate=1).teacher_learning_rate == 1

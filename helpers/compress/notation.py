@@ -71,7 +71,7 @@ def _share(name: str, values: list[str], text: str) -> float | str:
     except ValueError:
         share = -1.0
     if not 0 < share < 1 or share != round(share, DIGITS):
-        allowed = f"a share above 0 and below 1 with {DIGITS} digits at most{' or fit' if name == 'prune' else ''}"
+        allowed = f"a share above 0 and below 1 with {DIGITS} digits at most{', or fit' if name == 'prune' else ''}"
         given = f", not {' '.join(values)!r}" if values else ""
         raise InputError(f"Chain {text!r}: {name} takes {allowed}{given}.")
     return share

@@ -69,14 +69,16 @@ class Orders(Chain):
                 "prediction in loss_parts and set augmented to off or teacher."
             )
         for budget, chains in self.chains.items():
-            fitted = [chains[chain] for chain in self.wanted[budget]]
-            for chain, end in chains.items():
-                if fitted.count(end) > 1:
-                    raise InputError(f"Chain {notation.write(chain)!r} stands twice under {budget!r}; leave one out.")
+            first: dict[tuple[Link, ...], str] = {}
+            for chain in self.wanted[budget]:
+                text, end = notation.write(chain), chains[chain]
+                if end in first:
+                    same = first[end] == text
+                    twice = f"Chain {text!r} stands twice" if same else f"Chains {first[end]!r} and {text!r} are one"
+                    raise InputError(f"{twice} under {budget!r}; leave one out.")
+                first[end] = text
                 if not self.recipe.recovery_epochs and any(link[0] == "recover" for link in chain):
-                    raise InputError(
-                        f"Chain {notation.write(chain)!r} recovers for no epoch: set recovery_epochs to 1 or more."
-                    )
+                    raise InputError(f"Chain {text!r} recovers for no epoch: set recovery_epochs to 1 or more.")
 
     @functools.cached_property
     def chains(self) -> dict[str, dict[tuple[Link, ...], tuple[Link, ...]]]:

@@ -2,6 +2,7 @@
 
 from helpers.figures.comparisons import differences
 from helpers.figures.models import bytes_bar, loss_curves, sparsity_heatmap
+from helpers.figures.order_points import order_points
 from helpers.figures.orders import order_front, order_tree
 from helpers.figures.pareto import choices
 from helpers.figures.published import published
@@ -24,6 +25,7 @@ __all__ = [
     "layer_influence",
     "loss_curves",
     "order_front",
+    "order_points",
     "order_tree",
     "png",
     "programs",

@@ -20,7 +20,7 @@ from helpers.figures.style import describe, mark, styled
 from helpers.labels import joined, task_label
 from helpers.report import orders, summary
 from helpers.report.cells import number, signed
-from helpers.report.order_choices import front
+from helpers.report.order_choices import best, front, shape
 from helpers.report.provenance import provenance
 from helpers.report.summary import Records, Summary
 
@@ -28,6 +28,7 @@ __all__ = ["order_front", "order_tree"]
 
 BOX = (0.86, 0.74)  # width and height of a node, in columns and rows
 LOST = LinearSegmentedColormap.from_list("lost", ["#D55E00", "#FBE3D0", "#FFFFFF"])
+READ = "A box: the last step; megabytes of weights, points beside the whole student, minutes to build"
 MOST = 10.0  # points lost from which the colour stays the same
 BUDGETS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00")
 SHAPES = ("o", "^", "s", "D")
@@ -48,6 +49,7 @@ def order_tree(records: Records) -> Figure:
     budgets = orders.chains(records)
     ends = {arm: budget for budget, some in budgets.items() for arm in some.values()}
     colours = dict(zip(budgets, itertools.cycle(BUDGETS), strict=False))
+    chosen = {best(records, some.values()) for some in budgets.values()}
     told = []
     for arm, (column, row) in places.items():
         node = nodes[arm]
@@ -62,11 +64,12 @@ def order_tree(records: Records) -> Figure:
         below = "not trained yet"
         if lost is not None:
             size = f"{number(orders.weights_mb(records, arm))} MB"
-            below = f"{size}  {signed(lost.value, 1)}{where}  {number(orders.minutes(records, arm))} min"
+            below = f"{size}  {signed(lost.value, 1)}{where}  {orders.minutes(records, arm):.1f} min"
             if arm in ends:
                 told.append(f"{node['chain']} {size} {signed(lost.value, 1)}{where}")
         text = {"ha": "center", "va": "center", "zorder": 3}
-        axis.text(column, row - 0.15, node["chain"].split(" > ")[-1], fontsize=9, fontweight="bold", **text)
+        step = f"{node['chain'].split(' > ')[-1]}{' ★' if arm in chosen else ''}"
+        axis.text(column, row - 0.15, step, fontsize=9, fontweight="bold", **text)
         axis.text(column, row + 0.17, below, fontsize=8, **text)
     axis.set_xlim(-0.5, columns - 0.5)
     axis.set_ylim(rows - 0.5, -0.5)
@@ -75,12 +78,14 @@ def order_tree(records: Records) -> Figure:
         Patch(facecolor="white", edgecolor=colours[each], linewidth=2, label=f"ends within {each}") for each in budgets
     ]
     entries += [Patch(facecolor=LOST(0.0), label=f"{MOST:.0f} points lost or more")]
-    figure.legend(handles=entries, loc="outside upper left", ncols=len(entries))
+    entries += [Line2D([], [], linestyle="", label="★ best of its budget on held-out rows")]
+    figure.legend(handles=entries, loc="outside upper left", ncols=2, title=READ, alignment="left")
     tasks = joined([task_label(task) for task in orders.tasks_of(records)])
     text = (
         "Every model on the way to a chain's end, from left to right: its last step, the megabytes of its weights, "
         f"its mean difference to the whole distilled student over {tasks}, in points (hundredths), and the minutes "
-        "that all of its steps took from student's start and teacher, the median. What stands once is built once. "
+        "that all of its steps took from student's start and teacher, the median; a star: the chain of its budget that "
+        "is best on held-out rows. What stands once is built once. "
         f"{provenance(orders.of_orders(records))}"
     )
     return describe(figure, caption=text, alt=f"Tree of chains; their ends: {'; '.join(told)}.")
@@ -139,7 +144,7 @@ def order_front(records: Records) -> Figure:
     Raises `InputError` if no record has a tree.
     """
     nodes = _nodes(records)
-    budgets, best = orders.chains(records), front(records)
+    budgets, unbeaten = orders.chains(records), front(records)
     ends = {arm: budget for budget, some in budgets.items() for arm in some.values()}
     colours = dict(zip(budgets, itertools.cycle(BUDGETS), strict=False))
     kinds = dict.fromkeys(node["timed_as"] for node in nodes.values() if node["timed_as"])
@@ -152,7 +157,7 @@ def order_front(records: Records) -> Figure:
     spots = {}
     for arm, lost in losses.items():
         size, shade = sizes[arm], colours.get(ends.get(arm), "#8C8C8C")
-        face = shade if arm in best else "white"
+        face = shade if arm in unbeaten else "white"
         if lost.value < -MOST:
             axis.scatter(size, -MOST - 1, s=40, marker=CARETDOWN, color=shade, zorder=3, clip_on=False)
             continue
@@ -164,16 +169,15 @@ def order_front(records: Records) -> Figure:
     axis.xaxis.set_major_formatter(ScalarFormatter())
     axis.set_xlabel("weights as stored (MB)")
     axis.set_ylabel("difference to the whole student (points)")
-    numbers = {arm: str(place) for place, arm in enumerate(best, 1)}
+    numbers = {arm: str(place) for place, arm in enumerate(unbeaten, 1)}
     figure.draw_without_rendering()
     entries = [mark(colours[each], "o", f"ends within {each}") for each in budgets]
     entries += [mark("#8C8C8C", "o", "on the way"), mark("black", CARETDOWN, f"loses more than {MOST:.0f} points")]
     for kind, marker in markers.items():
         time = orders.milliseconds(records, kind)
-        shape = nodes[kind]["chain"].split(" > ")[0].replace("_", " ")
-        shape = {"distil": "student's shape"}.get(shape, shape)
-        entries.append(mark("black", marker, shape + (f", {number(time)} ms" if time else "")))
-    entries += [Line2D([], [], linestyle="", label=f"{numbers[arm]}  {nodes[arm]['chain']}") for arm in best]
+        told = f", {number(time)} ms" if time else ""
+        entries.append(mark("black", marker, shape(nodes[kind]["chain"]) + told))
+    entries += [Line2D([], [], linestyle="", label=f"{numbers[arm]}  {nodes[arm]['chain']}") for arm in unbeaten]
     legend = figure.legend(handles=entries, loc="outside right upper", fontsize=9)
     legend.set_in_layout(True)
     figure.draw_without_rendering()
@@ -183,10 +187,11 @@ def order_front(records: Records) -> Figure:
         f"What each model of the tree loses, on the mean over {tasks}, against the bytes of its weights; filled and "
         "numbered: no other is as good in score, bytes and time at once, where 2 % of bytes and 5 % of time are no "
         "difference. Times are per example, in batches of 32 at "
-        "true lengths, of the shape: pruned or rounded weights are computed in float32. "
+        "true lengths, of the shape: pruned or rounded weights are computed in float32. Scores are of the validation "
+        "split, and their noise counts: the picture shows, it does not choose. "
         f"{provenance(orders.of_orders(records))}"
     )
-    told = [f"{nodes[arm]['chain']} ({number(sizes[arm])} MB, {signed(losses[arm].value, 1)})" for arm in best]
+    told = [f"{nodes[arm]['chain']} ({number(sizes[arm])} MB, {signed(losses[arm].value, 1)})" for arm in unbeaten]
     return describe(
         figure, caption=text, alt=f"Scatter of points lost against megabytes. Not beaten: {'; '.join(told)}."
     )

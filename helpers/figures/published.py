@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from helpers.figures.order_points import order_points
 from helpers.figures.orders import order_front, order_tree
 from helpers.figures.pareto import choices
 from helpers.figures.results import figure1
@@ -12,7 +13,7 @@ from helpers.figures.storage import storage_ladder
 from helpers.figures.structure import has_removals, removal_curves
 from helpers.figures.systems import systems
 from helpers.report import summary
-from helpers.report.orders import has_orders
+from helpers.report.orders import has_orders, has_points
 from helpers.report.pareto import has_choices
 from helpers.report.speed import has_factors, has_speeds
 from helpers.report.storage import has_files
@@ -39,6 +40,8 @@ def published(records: Records) -> dict[str, Figure]:
         found["factors"] = speed_factors(records)
     if has_orders(records):
         found |= {"order_tree": order_tree(records), "order_front": order_front(records)}
+    if has_points(records):
+        found["order_points"] = order_points(records)
     if has_choices(records):
         found["choices"] = choices(records)
     return found

@@ -23,6 +23,7 @@ from helpers.profiles.recipe import (
 
 __all__ = ["SHAPE", "check_ranges", "check_types"]
 
+LONG = 100  # characters of a value that a message does not repeat as a whole
 LEAST = dict.fromkeys(("batch_size", "max_length", "threads", "latency_threads", "latency_repeats"), 1)
 LEAST |= {"vocabulary_size": 100}  # the letters alone are dozens
 LEAST |= dict.fromkeys(("general_batch_size", "pretraining_batch_size", "word_vectors_size"), 1)
@@ -72,7 +73,19 @@ def check_types(values: Mapping[str, Any], types: Mapping[str, Any], *, where: s
         if not _fits(value, types[name]):
             kind = str(types[name]) if get_args(types[name]) else types[name].__name__
             hint = " (YAML reads 2e-5 as text; write 2.0e-5)" if isinstance(value, str) and _is_number(value) else ""
-            raise InputError(f"{where}: {name} must be {kind}, not {value!r}{hint}.")
+            said = f"not {value!r}" if len(repr(value)) < LONG else f"and {_misfit(value, types[name])!r} in it is not"
+            raise InputError(f"{where}: {name} must be {kind}, {said}{hint}.")
+
+
+def _misfit(value: Any, kind: Any) -> Any:
+    """Return the innermost part of a value that is of another type than it should be."""
+    parts: list[tuple[Any, Any]] = []
+    if get_origin(kind) is dict and isinstance(value, Mapping):
+        of_key, of_value = get_args(kind)
+        parts = [pair for key, each in value.items() for pair in ((key, of_key), (each, of_value))]
+    elif get_origin(kind) is list and isinstance(value, list):
+        parts = [(each, *get_args(kind)) for each in value]
+    return next((_misfit(part, wanted) for part, wanted in parts if not _fits(part, wanted)), value)
 
 
 def check_ranges(recipe: Recipe) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from helpers import records
 from helpers.environment import InputError
 from helpers.labels import SYSTEMS, WARM
-from helpers.report import order_choices, orders, speed, storage, summary
+from helpers.report import orders, speed, storage, summary
 from helpers.report.comparisons import FACTORS, ladders
+from helpers.report.order_numbers import order_numbers
 from helpers.report.summary import Records
 
 __all__ = ["headline", "profiles", "render_headline", "write_headline"]
@@ -90,7 +91,9 @@ def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
     _systems(numbers, found.get("minilm_systems", []), root)
     _files(numbers, found.get("minilm_systems", []), root)
     _speeds(numbers, found.get("minilm_systems", []), root)
-    _orders(numbers, found.get("minilm_systems", []), root)
+    chained = found.get("minilm_systems", [])
+    for name, (value, unit) in order_numbers(chained).items():
+        numbers[name] = {"value": value, "unit": unit, "records": _paths(orders.of_orders(chained), root)}
     return numbers
 
 
@@ -150,32 +153,6 @@ def _speeds(numbers: dict[str, dict[str, Any]], some: Records, root: str) -> Non
         times = {arm: speed.speed_up(measured, arm, f"batch1_length128{name}") for arm in speed.programs(some)}
         fastest = max((value for value in times.values() if value is not None), default=None)
         _put(numbers, f"latency_factor_batch1_len128{name}", "x", 1, [(record, fastest) for record in measured], root)
-
-
-def _orders(numbers: dict[str, dict[str, Any]], some: Records, root: str) -> None:
-    """Add how many chains ran on how many tasks, the best within the smallest budget, and what its order gains.
-
-    The best is that on held-out rows; its gain, on the validation split, is to the mean of all other orders of its
-    steps. A best chain whose steps have no other order gains nothing by it, and there is no such number.
-    """
-    budgets, known = orders.chains(some), orders.of_orders(some)
-    arms = list(list(budgets.values())[-1].values()) if budgets else []
-    chosen = order_choices.best(some, arms)
-    if chosen is None:
-        return
-    others = order_choices.reordered(some, arms, chosen)
-    for name, value, unit in (
-        ("chains", sum(len(chains) for chains in budgets.values()), "chains"),
-        ("tasks", len(orders.tasks_of(some)), "tasks"),
-        ("budget", list(budgets)[-1], "of weights"),
-        ("best_chain", orders.nodes(some)[chosen]["chain"], "chain"),
-        ("compared", len(others), "chains"),
-    ):
-        numbers[f"order_{name}"] = {"value": value, "unit": unit, "records": _paths(known, root)}
-    gain = orders.points_over(some, [(chosen, other) for other in others])
-    for name, value in (("", "value"), ("_low", "low"), ("_high", "high")):
-        found = [(record, getattr(gain, value)) for record in known] if gain else []
-        _put(numbers, f"order_gain_points{name}", "points", 2, found, root)
 
 
 def write_headline(results_folder: str | Path) -> Path:

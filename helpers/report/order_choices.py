@@ -7,13 +7,21 @@ from statistics import fmean
 from typing import NamedTuple
 
 from helpers.report import summary
-from helpers.report.orders import chains, milliseconds, nodes, of_orders, to_student, weights_mb
+from helpers.report.orders import chains, milliseconds, nodes, of_orders, says_nothing, to_student, weights_mb
 from helpers.report.summary import Records
 
-__all__ = ["Swap", "best", "front", "kinds", "methods", "reordered", "swaps"]
+__all__ = ["Swap", "best", "front", "in_words", "kinds", "methods", "reordered", "shape", "swaps"]
 
 # the usual place of each kind of step; a swap is told as what it puts before what usually comes first
 USUAL = ("teacher", "low rank", "distil", "train", "prune", "recover", "recover labels", "quantize")
+WORDS = {
+    "teacher": "the teacher itself",
+    "distil": "distilled",
+    "train": "trained on labels",
+    "recover": "trained a little more by the teacher",
+    "recover labels": "trained a little more on labels",
+    "low rank": "its matrices made products of two",
+}
 SAME_BYTES, SAME_TIME = 0.02, 0.05  # shares below which sizes, and times, are no difference
 
 
@@ -34,11 +42,41 @@ def kinds(chain: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def in_words(chain: str) -> str:
+    """Say what the steps of a chain do.
+
+    >>> in_words("distil > prune 0.598 > recover labels > int4")
+    'distilled, 59.8 % of each matrix set to zero, trained a little more on labels, rounded to int4'
+    """
+    said = []
+    for step, kind in zip(chain.split(" > "), kinds(chain), strict=True):
+        if kind == "prune":
+            said.append(f"{100 * float(step.split()[1]):.1f} % of each matrix set to zero")
+        else:
+            said.append(WORDS.get(kind, f"rounded to {step}"))
+    return ", ".join(said)
+
+
+def shape(chain: str) -> str:
+    """Say which shape a chain's model has.
+
+    >>> [shape(chain) for chain in ("prune 0.5 > distil", "distil > low_rank 0.5", "teacher > prune 0.9")]
+    ["student's shape", 'low rank 0.5', "teacher's shape"]
+    """
+    steps = dict(zip(kinds(chain), chain.split(" > "), strict=True))
+    whose = "teacher's shape" if "teacher" in steps else "student's shape"
+    if "low rank" in steps:
+        low = steps["low rank"].replace("_", " ")
+        return f"{low} of the teacher" if "teacher" in steps else low
+    return whose
+
+
 class Swap(NamedTuple):
     """Two steps of which the second usually comes after the first, and chains that differ in their order alone."""
 
     first: str
     second: str
+    budget: str
     pairs: tuple[tuple[str, str], ...]  # (second before first, first before second), by arm
 
     @property
@@ -48,18 +86,21 @@ class Swap(NamedTuple):
 
 
 def swaps(records: Records) -> list[Swap]:
-    """Return the swaps of two neighbouring steps that some chains of a budget differ in."""
-    found: dict[tuple[str, str], dict[tuple[str, str], None]] = {}
-    for some in chains(records).values():
+    """Return the swaps of two neighbouring steps that some chains of a budget differ in.
+
+    Chains that have not left the floor are left out: chance has no order.
+    """
+    found: dict[tuple[str, str, str], dict[tuple[str, str], None]] = {}
+    for budget, some in chains(records).items():
         steps = {arm: _steps(records, arm) for arm in some.values()}
         for arm, chain in steps.items():
             for place in range(len(chain) - 1):
                 turned = [*chain[:place], chain[place + 1], chain[place], *chain[place + 2 :]]
                 first, second = kinds(" > ".join(chain))[place : place + 2]
                 other = next((each for each, its in steps.items() if its == turned), None)
-                if other and USUAL.index(first) < USUAL.index(second):
-                    found.setdefault((first, second), {})[other, arm] = None
-    usual = sorted(found, key=lambda swap: [USUAL.index(step) for step in reversed(swap)])
+                if other and USUAL.index(first) < USUAL.index(second) and not says_nothing(records, arm, other):
+                    found.setdefault((first, second, budget), {})[other, arm] = None
+    usual = sorted(found, key=lambda swap: [USUAL.index(step) for step in reversed(swap[:2])])
     return [Swap(*swap, tuple(found[swap])) for swap in usual]
 
 

@@ -41,7 +41,7 @@ def orders_table(records: Records) -> pd.DataFrame:
             row = {"System": found[arm]["chain"], "Budget": budget}
             row |= {"Weights (MB)": cells.number(weights_mb(records, arm))}
             row |= {"ms per example": DASH if time is None else cells.number(time)}
-            row |= {"Minutes to build": cells.number(minutes(records, arm)), "Front": "yes" if arm in on_front else ""}
+            row |= {"Minutes to build": f"{minutes(records, arm):.1f}", "Front": "yes" if arm in on_front else ""}
             row |= {"To the budget's first (points)": DASH if arm == first else _told(beside())}
             row |= {"To the student (points)": _told(to_student(records, arm))}
             for task, metric in tasks.items():
@@ -92,6 +92,7 @@ def swaps_table(records: Records) -> pd.DataFrame:
     for swap in swaps(records):
         row = {
             "System": swap.told,
+            "Budget": swap.budget,
             "Pairs of chains": str(len(swap.pairs)),
             "Pair by pair (points)": _range(records, swap),
         }
@@ -178,7 +179,7 @@ def answer(records: Records) -> list[str]:
         ]
         seen = f"; told apart on {joined(clear)}" if clear and len(tasks) > 1 else ""
         pairs = f", from {_range(records, swap)} over {len(swap.pairs)} pairs" if len(swap.pairs) > 1 else ""
-        said.append(f"{swap.told.capitalize()}: {_points(mean)}{pairs}{seen}.")
+        said.append(f"{swap.told.capitalize()}, within {swap.budget}: {_points(mean)}{pairs}{seen}.")
     named = joined([task_label(task) for task in tasks])
     seeds = len(summary.seeds_of([record for record in records if record.get("orders")]))
     noise = "" if seeds > 1 else "; with one seed intervals cover the choice of rows alone"

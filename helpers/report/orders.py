@@ -16,18 +16,20 @@ __all__ = [
     "TABLES",
     "chains",
     "has_orders",
+    "has_points",
     "milliseconds",
     "minutes",
     "nodes",
     "of_orders",
     "points",
     "points_over",
+    "says_nothing",
     "tasks_of",
     "to_student",
     "weights_mb",
 ]
 
-TABLES = ("orders", "order_methods", "order_pairs", "order_swaps", "order_findings")
+TABLES = ("order_answer", "orders", "order_methods", "order_pairs", "order_swaps", "order_findings")
 
 Triple = tuple[float, float, float]  # a difference and the ends of its interval
 Run = tuple[int, str]  # a seed and a task
@@ -90,6 +92,13 @@ def minutes(records: Records, arm: str) -> float:
 # ---- differences
 
 
+def says_nothing(records: Records, one: str, other: str) -> bool:
+    """Tell whether on most tasks neither of two chains has left the floor, where all scores are chance."""
+    tasks = tasks_of(records)
+    chance = [all(summary.is_at_floor(of_orders(records), task, arm) for arm in (one, other)) for task in tasks]
+    return 2 * sum(chance) > len(tasks)
+
+
 def to_student(records: Records, arm: str, *, tasks: Sequence[str] | None = None) -> Summary | None:
     """Return a model's mean difference over tasks to the whole distilled student, in points (hundredths)."""
     found = {
@@ -98,6 +107,11 @@ def to_student(records: Records, arm: str, *, tasks: Sequence[str] | None = None
         if one["versus"]
     }
     return _mean(found, tasks_of(records) if tasks is None else tasks)
+
+
+def has_points(records: Records) -> bool:
+    """Tell whether any chain was measured on all tasks of the study of orders."""
+    return any(to_student(records, arm) for some in chains(records).values() for arm in some.values())
 
 
 def points(records: Records, one: str, other: str, *, tasks: Sequence[str] | None = None) -> Summary | None:

@@ -65,8 +65,9 @@ HOW_TO_READ = {  # by the table's file name
     "interval: over examples or, with several seeds, over these, whichever is wider. Chains that recover have taken "
     "more steps. Minutes, the median over tasks and seeds, are those of all steps after student's start and teacher, "
     "taken while another run was at work. The time is that of the model's shape, in batches of 32 at true lengths: "
-    "weights are computed in float32 once they are read. Front: no other model of the tree is as good in score, bytes "
-    "and time at once, where 2 % of bytes and 5 % of time are no difference.",
+    "weights are computed in float32 once they are read. Front: no other model of the tree is as good in score on the "
+    "validation split, bytes and time at once, where 2 % of bytes and 5 % of time are no difference; differences of "
+    "scores inside noise count, so the front is a picture, not a choice.",
     "order_methods": "Which methods: of each set of them, whatever their order and with or without recovering, the "
     "chain within the budget that is best on held-out rows, its difference on the validation split to the whole "
     "student, and to the budget's best of all, in points (hundredths), with the 95 % interval over examples or, with "
@@ -75,15 +76,18 @@ HOW_TO_READ = {  # by the table's file name
     "order_pairs": "Chains of one budget that have the same steps in another order: the difference of the first to "
     "that beside it, in points (hundredths), with its 95 % interval over examples or, with several seeds, over these, "
     "whichever is wider.",
+    "order_answer": "Differences are of scores on the validation split, each with its 95 % interval; what is best was "
+    "chosen on held-out rows of the training split.",
     "order_swaps": "What it changes to put one step before another that usually comes first: the mean over all pairs "
     "of chains of one budget that differ in the order of these two neighbours alone, in points (hundredths), and the "
     "lowest and highest of the pairs. It depends on the chain where pairs contradict each other by more than noise. "
-    "The 95 % interval is the mean of the pairs' over examples, or, if it is wider, that of their mean over seeds.",
+    "The 95 % interval is the mean of the pairs' over examples, or, if it is wider, that of their mean over seeds. "
+    "Pairs that have not left the floor on most tasks are left out.",
     "order_findings": "What others found with other models, bits and tasks, and whether the same comparison comes out "
     "so here: the difference of the first chain to that beside it, on the mean over all pairs of chains of one budget "
     "that ask the same, in points (hundredths). The 95 % interval is the mean of the pairs' over examples, or, if it "
     "is wider, that of their mean over seeds. Where others found no difference, *inside noise* does not contradict "
-    "them.",
+    "them. Pairs that have not left the floor on most tasks are left out.",
     "augmentation": "The distilled student, and students that saw augmented rows, too.",
     "ladder": "Intermediate distillation, examples per second: the plain way (every row padded to 128 tokens, float32, "
     "the teacher asked in every epoch, an unfused optimizer), each speed-up alone, and all together, also with 128 "

@@ -7,8 +7,14 @@ from typing import Any
 
 from helpers.labels import TASKS, WARM, joined, task_label
 from helpers.report.cells import signed
+from helpers.report.order_choices import in_words
 
 __all__ = ["sentences"]
+
+_ORDER_LINKS = (
+    "[this table](results/minilm_systems/order_methods.md) which methods are worth their bytes, and "
+    "[this picture](figures/minilm_systems/order_points.svg) every chain"
+)
 
 
 def sentences(numbers: Mapping[str, Mapping[str, Any]], tasks: list[str], *, generated: bool) -> str:
@@ -117,23 +123,35 @@ def _points(change: float, half_width: float | None) -> str:
 
 
 def _order_sentences(value: Mapping[str, Any]) -> list[str]:
-    """Say which chain is best within the smallest budget, and what its order gains."""
+    """Say which chain is best within the smallest budget, what its order gains, and what two steps swapped change."""
     if "order_best_chain" not in value:
         return []
+    best, seeds = value["order_best_chain"], value["order_seeds"]
     text = (
-        f"Of {value['order_chains']} chains of steps in several orders, over {value['order_tasks']} tasks of profile "
-        f"`minilm_systems`, the best within {value['order_budget']} of weights on held-out rows is "
-        f"`{value['order_best_chain']}`"
+        f"In what order? Of {value['order_chains']} chains of steps, over {value['order_tasks']} tasks and {seeds} "
+        f"seed{'s' if seeds > 1 else ''} of profile `minilm_systems`, the best on held-out rows within "
+        f"{value['order_budget']} of weights is `{best}`: {in_words(best)}."
     )
-    if "order_gain_points" in value:
-        low, high = value["order_gain_points_low"], value["order_gain_points_high"]
-        noise = ", inside noise" if low <= 0 <= high else ""
-        count = value["order_compared"]
-        others = "the other order" if count == 1 else f"the mean of the {count} other orders"
-        text += (
-            f", {value['order_gain_points']:+.2f} points [{low:+.2f}, {high:+.2f}] beside {others} of its steps{noise}"
-        )
-    return [f"{text}. All of them are in `results/minilm_systems/orders.md`."]
+    count = value["order_compared"]
+    others = "the other order" if count == 1 else f"the mean of the {count} other orders"
+    beside = (("to_student", "the whole student"), ("gain", f"{others} of its steps"))
+    told = [
+        f"{_interval(value, f'order_{name}_points')} beside {what}"
+        for name, what in beside
+        if f"order_{name}_points" in value
+    ]
+    text += f" Its mean score in hundredths, points: {joined(told)}." if told else ""
+    if "order_swaps_clear" in value:
+        text += f" Two neighbours swapped change the mean by more than noise: {value['order_swaps_clear']}."
+    if "order_swaps_noise" in value:
+        text += f" Inside noise: {value['order_swaps_noise']}."
+    return [f"{text} The [answer](results/minilm_systems/order_answer.md) has a line for each, {_ORDER_LINKS}."]
+
+
+def _interval(value: Mapping[str, Any], name: str) -> str:
+    low, high = value[f"{name}_low"], value[f"{name}_high"]
+    noise = " (inside noise)" if low <= 0 <= high else ""
+    return f"{value[name]:+.2f} [{low:+.2f}, {high:+.2f}]{noise}"
 
 
 def _speed_sentences(value: Mapping[str, float]) -> list[str]:

@@ -18,6 +18,7 @@ from helpers.report.numbers import headline, profiles
 from helpers.report.order_choices import swaps
 from helpers.report.order_findings import compared
 from helpers.report.order_tables import (
+    answer,
     findings_table,
     has_pairs,
     methods_table,
@@ -93,6 +94,9 @@ def render_tables(some: Records, *, command: str | None = None) -> dict[str, str
     for name in (name for name in _TABLES if name not in _OPTIONAL or _OPTIONAL[name](some)):
         texts[f"{name}.md"] = _with_footer(some, name, command)
         texts[f"{name}.csv"] = _TABLES[name][0](some).to_csv(lineterminator="\n")
+    if has_orders(some):
+        said = "\n".join(f"- {sentence}" for sentence in answer(some))
+        texts["order_answer.md"] = f"{said}\n\n{footer(some, 'order_answer', _command(some, command))}\n"
     return texts
 
 
@@ -142,5 +146,9 @@ def replace_block(path: Path, block: str, *, check: bool = False) -> bool:
 
 def _with_footer(some: Records, table: str, command: str | None, **options: bool) -> str:
     make, baseline = _TABLES[table]
-    command = command or f"make study PROFILE={some[0]['profile']}"
-    return f"{markdown(make(some, **options), baseline=baseline)}\n\n{footer(some, table, command)}\n"
+    below = footer(some, table, _command(some, command))
+    return f"{markdown(make(some, **options), baseline=baseline)}\n\n{below}\n"
+
+
+def _command(some: Records, command: str | None) -> str:
+    return command or f"make study PROFILE={some[0]['profile']}"
