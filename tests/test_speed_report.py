@@ -151,6 +151,8 @@ def test_the_readme_says_how_fast() -> None:
     numbers["latency_factor_batch1_len128_warm"] = {"value": 80.2}
     said = sentences.sentences(numbers, [], generated=False)
     assert "SST-2's validation split 512 times as fast" in said
-    assert said.endswith("one row of 128 tokens, by one process, 71 times (80 asked again and again).")
+    assert said.endswith(
+        "one row of 128 tokens, by one process, 71 times, and 80 times where one program is asked again and again."
+    )
     del numbers["latency_factor_total_sst2"]
     assert sentences.sentences(numbers, [], generated=False) == "", "no factor without the way that it took"

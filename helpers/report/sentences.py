@@ -23,8 +23,8 @@ def sentences(numbers: Mapping[str, Mapping[str, Any]], tasks: list[str], *, gen
     said = []
     if {"bert_base_mb", "tinybert_mb"} <= value.keys():
         times = value["bert_base_mb"] / value["tinybert_mb"]
-        text = f"BERT-base is a file of {value['bert_base_mb']:.0f} MB; TinyBERT's shape is {times:.1f} times "
-        text += f"smaller ({value['tinybert_mb']:.1f} MB)"
+        text = f"BERT-base is a file of {value['bert_base_mb']:.0f} MB; TinyBERT's shape, of four narrow layers, is "
+        text += f"{times:.1f} times smaller ({value['tinybert_mb']:.1f} MB)"
         if "int8_mb" in value:
             text += f", and {value['int8_mb']:.1f} MB once its linear layers are int8"
         said.append(f"{text}.")
@@ -67,7 +67,9 @@ def _task_sentence(task: str, value: Mapping[str, float]) -> str:
         beside.append(f"the same model without a teacher {control:.3f}")
     if int8 is not None:
         beside.append(f"in int8 {int8:.3f}")
-    lost = f", no better than its floor of {floor:.3f}" if floor is not None and student <= floor else ""
+    lost = (
+        f", no better than its floor, a constant answer's {floor:.3f}" if floor is not None and student <= floor else ""
+    )
     return f"{task_label(task)} {student:.3f}{lost} ({', '.join(beside)})"
 
 
@@ -94,7 +96,7 @@ def _file_sentences(numbers: Mapping[str, Mapping[str, Any]]) -> list[str]:
     value = {name: entry["value"] for name, entry in numbers.items()}
     known = {
         "in eight bits throughout": ("int8_all_mb", "int8_all"),
-        "in the smallest of its files that were to lose no more than a point on held-out rows": (
+        "in the smallest of its files that lose no more than a point on held-out rows": (
             "packed_mb_within_1_point",
             "packed",
         ),
@@ -111,8 +113,8 @@ def _file_sentences(numbers: Mapping[str, Mapping[str, Any]]) -> list[str]:
     tasks = joined([task_label(task) for task in TASKS if any(f".{task}.seed" in path for path in paths)])
     return [
         f"The student of profile `minilm_systems` in one file with tokenizer and configuration: {'; '.join(found)}. "
-        f"Megabytes are the median, points the mean difference to the float32 file, over {tasks}; what each task loses "
-        "is in `results/minilm_systems/storage.md`."
+        "Megabytes are the median, points the mean difference to the float32 file on the validation split, over "
+        f"{tasks}; what each task loses is in `results/minilm_systems/storage.md`."
     ]
 
 
@@ -168,5 +170,6 @@ def _speed_sentences(value: Mapping[str, float]) -> list[str]:
     if "latency_factor_batch1_len128" in value:
         said[0] += f", one row of 128 tokens, by one process, {value['latency_factor_batch1_len128']:.0f} times"
     if f"latency_factor_batch1_len128{WARM}" in value:
-        said[0] += f" ({value[f'latency_factor_batch1_len128{WARM}']:.0f} asked again and again)"
+        warm = value[f"latency_factor_batch1_len128{WARM}"]
+        said[0] += f", and {warm:.0f} times where one program is asked again and again"
     return [f"{said[0]}."]
