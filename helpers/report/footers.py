@@ -58,7 +58,12 @@ def footer(records: Records, table: str, command: str) -> str:
         reading += [_noise(records, "starts"), _floored(records, FIRST), _once(records)]
     if table in orders.TABLES:
         records = orders.of_orders(records)
-        reading += [_noise(records, "order_swaps"), _shared(records) if table == "orders" else "", _once(records)]
+        reading += [
+            _noise(records, "order_swaps"),
+            _incomplete(records),
+            _shared(records) if table == "orders" else "",
+            _once(records),
+        ]
     if table in _PROGRAMS:
         records = timed
         reading += [_noise(records, "starts") if table == "programs" else "", _missing(records)]
@@ -82,6 +87,15 @@ def _missing(records: Records) -> str:
     elsewhere = {name: " (its numbers are of other seeds)" for name in found if f"speed_{name}" in there}
     told = [f"{ARMS[f'speed_{name}']}: {why}{elsewhere.get(name, '')}" for name, why in found.items()]
     return f"Not available when this was measured: {'; '.join(told)}." if told else ""
+
+
+def _incomplete(records: Records) -> str:
+    """Say which seeds means over tasks are of, if not of all that are shown."""
+    complete = orders.seeds_of(records)
+    if not complete or complete == summary.seeds_of(records):
+        return ""
+    seeds = f"seed{'s' if len(complete) > 1 else ''} {joined([str(seed) for seed in complete])}"
+    return f"Means over tasks are of {seeds}: not yet of the others, which some task lacks."
 
 
 def _shared(records: Records) -> str:

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from helpers.report import summary
-from helpers.report.orders import chains, milliseconds, nodes, of_orders, says_nothing, to_student, weights_mb
+from helpers.report.orders import chains, milliseconds, nodes, of_orders, says_nothing, seeds_of, to_student, weights_mb
 from helpers.report.summary import Records
 
 __all__ = ["Swap", "best", "front", "in_words", "kinds", "methods", "reordered", "shape", "swaps"]
@@ -122,12 +122,13 @@ def methods(records: Records, arms: Iterable[str]) -> dict[tuple[str, ...], list
 def best(records: Records, arms: Iterable[str]) -> str | None:
     """Return the arm with the highest score on held-out rows, on the mean over tasks and seeds.
 
-    Only those are compared that every run of the study of orders has.
+    Only seeds count that have all tasks, if any has, and only arms that every run has.
     """
-    runs, found = len(of_orders(records)), {}
+    complete, found = seeds_of(records), {}
+    runs = [record for record in of_orders(records) if not complete or record["seed"] in complete]
     for arm in arms:
-        measured = summary.arms_of(of_orders(records), arm)
-        if len(measured) == runs:
+        measured = summary.arms_of(runs, arm)
+        if len(measured) == len(runs):
             found[arm] = fmean(one["heldout_scores"][record["metrics"][0]] for record, one in measured)
     return max(found, key=lambda arm: found[arm], default=None)
 

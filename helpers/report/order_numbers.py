@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from helpers.labels import joined
-from helpers.report import order_choices, orders, summary
+from helpers.report import order_choices, orders
 from helpers.report.cells import is_noise, signed
 from helpers.report.summary import Records
 
@@ -16,7 +16,7 @@ def order_numbers(records: Records) -> dict[str, tuple[int | float | str, str]]:
     The best is that on held-out rows; its gain, on the validation split, is to the mean of all other orders of its
     steps. A best chain whose steps have no other order gains nothing by it, and there is no such number.
     """
-    budgets, known = orders.chains(records), orders.of_orders(records)
+    budgets = orders.chains(records)
     budget = list(budgets)[-1] if budgets else ""
     chosen = order_choices.best(records, list(budgets.get(budget, {}).values()))
     if chosen is None:
@@ -25,7 +25,7 @@ def order_numbers(records: Records) -> dict[str, tuple[int | float | str, str]]:
     found: dict[str, tuple[int | float | str, str]] = {
         "chains": (sum(len(chains) for chains in budgets.values()), "chains"),
         "tasks": (len(orders.tasks_of(records)), "tasks"),
-        "seeds": (len(summary.seeds_of(known)), "seeds"),
+        "seeds": (len(orders.seeds_of(records)), "seeds"),
         "budget": (budget, "of weights"),
         "best_chain": (orders.nodes(records)[chosen]["chain"], "chain"),
         "compared": (len(others), "chains"),

@@ -20,6 +20,7 @@ from helpers.report.orders import (
     nodes,
     points,
     points_over,
+    seeds_of,
     tasks_of,
     to_student,
     weights_mb,
@@ -181,8 +182,7 @@ def answer(records: Records) -> list[str]:
         pairs = f", from {_range(records, swap)} over {len(swap.pairs)} pairs" if len(swap.pairs) > 1 else ""
         said.append(f"{swap.told.capitalize()}, within {swap.budget}: {_points(mean)}{pairs}{seen}.")
     named = joined([task_label(task) for task in tasks])
-    seeds = len(summary.seeds_of([record for record in records if record.get("orders")]))
-    noise = "" if seeds > 1 else "; with one seed intervals cover the choice of rows alone"
+    noise = "" if len(seeds_of(records)) > 1 else "; with one seed intervals cover the choice of rows alone"
     said.append(f"Points are hundredths, on the mean over {named}{noise}; intervals are not adjusted for their number.")
     return said
 

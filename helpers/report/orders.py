@@ -24,6 +24,7 @@ __all__ = [
     "points",
     "points_over",
     "says_nothing",
+    "seeds_of",
     "tasks_of",
     "to_student",
     "weights_mb",
@@ -48,6 +49,12 @@ def has_orders(records: Records) -> bool:
 def tasks_of(records: Records) -> list[str]:
     """Return the tasks of the study of orders."""
     return summary.tasks_of(of_orders(records), all_of_report=False)
+
+
+def seeds_of(records: Records) -> list[int]:
+    """Return the seeds that all tasks of the study of orders have: means over tasks are of these alone."""
+    there = {task: {r["seed"] for r in of_orders(records) if r["task"] == task} for task in tasks_of(records)}
+    return sorted(set.intersection(*there.values())) if there else []
 
 
 def nodes(records: Records) -> dict[str, Mapping[str, Any]]:
@@ -93,10 +100,13 @@ def minutes(records: Records, arm: str) -> float:
 
 
 def says_nothing(records: Records, one: str, other: str) -> bool:
-    """Tell whether on most tasks neither of two chains has left the floor, where all scores are chance."""
-    tasks = tasks_of(records)
-    chance = [all(summary.is_at_floor(of_orders(records), task, arm) for arm in (one, other)) for task in tasks]
-    return 2 * sum(chance) > len(tasks)
+    """Tell whether in most runs, each of a task and a seed, neither of two chains has left the floor: all is chance."""
+    chance = []
+    for record in of_orders(records):
+        scores = [arm["scores"][record["metrics"][0]] for arm in record["arms"] if arm["arm"] in (one, other)]
+        floor = -math.inf if record["floor"] is None else record["floor"]
+        chance.append(all(score["low"] is not None and score["low"] <= floor for score in scores))
+    return 2 * sum(chance) > len(chance)
 
 
 def to_student(records: Records, arm: str, *, tasks: Sequence[str] | None = None) -> Summary | None:

@@ -82,12 +82,12 @@ HOW_TO_READ = {  # by the table's file name
     "of chains of one budget that differ in the order of these two neighbours alone, in points (hundredths), and the "
     "lowest and highest of the pairs. It depends on the chain where pairs contradict each other by more than noise. "
     "The 95 % interval is the mean of the pairs' over examples, or, if it is wider, that of their mean over seeds. "
-    "Pairs that have not left the floor on most tasks are left out.",
+    "Pairs that are at the floor in most runs are left out.",
     "order_findings": "What others found with other models, bits and tasks, and whether the same comparison comes out "
     "so here: the difference of the first chain to that beside it, on the mean over all pairs of chains of one budget "
     "that ask the same, in points (hundredths). The 95 % interval is the mean of the pairs' over examples, or, if it "
     "is wider, that of their mean over seeds. Where others found no difference, *inside noise* does not contradict "
-    "them. Pairs that have not left the floor on most tasks are left out.",
+    "them. Pairs that are at the floor in most runs are left out.",
     "augmentation": "The distilled student, and students that saw augmented rows, too.",
     "ladder": "Intermediate distillation, examples per second: the plain way (every row padded to 128 tokens, float32, "
     "the teacher asked in every epoch, an unfused optimizer), each speed-up alone, and all together, also with 128 "

@@ -129,10 +129,10 @@ def _order_sentences(value: Mapping[str, Any]) -> list[str]:
     if "order_best_chain" not in value:
         return []
     best, seeds = value["order_best_chain"], value["order_seeds"]
+    over = f"over {value['order_tasks']} tasks" + (f" and {seeds} seed{'s' if seeds > 1 else ''}" if seeds else "")
     text = (
-        f"In what order? Of {value['order_chains']} chains of steps, over {value['order_tasks']} tasks and {seeds} "
-        f"seed{'s' if seeds > 1 else ''} of profile `minilm_systems`, the best on held-out rows within "
-        f"{value['order_budget']} of weights is `{best}`: {in_words(best)}."
+        f"In what order? Of {value['order_chains']} chains of steps, {over} of profile `minilm_systems`, the best on "
+        f"held-out rows within {value['order_budget']} of weights is `{best}`: {in_words(best)}."
     )
     count = value["order_compared"]
     others = "the other order" if count == 1 else f"the mean of the {count} other orders"
