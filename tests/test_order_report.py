@@ -330,6 +330,7 @@ def test_a_chain_that_ran_on_one_task_is_shown_but_neither_best_nor_averaged() -
             listed = record["orders"]["budgets"][SMALL]
             record["orders"]["budgets"][SMALL] = [each for each in listed if each["arm"] != name(chain)]
     assert order_choices.best(some, [name(chain), name(ends(SMALL)[0])]) == name(ends(SMALL)[0])
+    assert not orders.says_nothing(some, name(chain), name(ends(SMALL)[0])), "where it did not run it is not at chance"
     assert orders.to_student(some, name(chain)) is None and name(chain) not in order_choices.front(some)
     assert "prune 0.6 > distil > int4 4.90 MB +0.2 (SST-2)" in figures.alt_text(figures.order_tree(some))
     row = next(line for line in report.render_tables(some)["orders.csv"].splitlines() if line.startswith(chain))

@@ -103,9 +103,9 @@ def says_nothing(records: Records, one: str, other: str) -> bool:
     """Tell whether in most runs, each of a task and a seed, neither of two chains has left the floor: all is chance."""
     chance = []
     for record in of_orders(records):
-        scores = [arm["scores"][record["metrics"][0]] for arm in record["arms"] if arm["arm"] in (one, other)]
-        floor = -math.inf if record["floor"] is None else record["floor"]
-        chance.append(all(score["low"] is not None and score["low"] <= floor for score in scores))
+        lows = [arm["scores"][record["metrics"][0]]["low"] for arm in record["arms"] if arm["arm"] in (one, other)]
+        if len(lows) == 2 and record["floor"] is not None:
+            chance.append(all(low is None or low <= record["floor"] for low in lows))
     return 2 * sum(chance) > len(chance)
 
 
