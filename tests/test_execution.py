@@ -86,7 +86,7 @@ def test_the_study_command_runs_them_all(copy: Path) -> None:
     assert {"starts.md", "teachers.md", "ablations.md", "augmentation.md"} <= made
     assert {"distilbert.md", "albert.md", "low_rank.md", "structured.md", "systems.md", "storage.md"} <= made
     assert {"programs.md", "program_times.md", "factors.md"} <= made
-    assert {"orders.md", "order_answer.md", "order_methods.md", "order_pairs.md"} <= made
+    assert {"orders.md", "order_answer.md", "order_methods.md", "order_pairs.md", "order_swaps.md"} <= made
     assert "order_findings.md" not in made, "none of these few chains asks what others asked"
     assert (copy / "results/mini/table1.md").exists()
     assert (copy / "figures/mini/figure1.svg").exists()
