@@ -218,6 +218,7 @@ def test_a_long_value_of_another_type_is_not_repeated_but_its_part_is(write) -> 
     for wrong in (7, {"distil": "int4"}):
         message = _refused(order_chains=chains | {"8 MB": ["distil", wrong]})
         assert message.endswith(f"order_chains must be dict[str, list[str]], and {wrong!r} in it is not.")
+    assert _refused(teacher_epochs="x" * 200).endswith(f"teacher_epochs must be int, not '{'x' * 200}'.")
 
 
 def test_given_values_of_another_type(write) -> None:

@@ -73,7 +73,9 @@ def check_types(values: Mapping[str, Any], types: Mapping[str, Any], *, where: s
         if not _fits(value, types[name]):
             kind = str(types[name]) if get_args(types[name]) else types[name].__name__
             hint = " (YAML reads 2e-5 as text; write 2.0e-5)" if isinstance(value, str) and _is_number(value) else ""
-            said = f"not {value!r}" if len(repr(value)) < LONG else f"and {_misfit(value, types[name])!r} in it is not"
+            part = _misfit(value, types[name])
+            whole = part is value or len(repr(value)) < LONG
+            said = f"not {value!r}" if whole else f"and {part!r} in it is not"
             raise InputError(f"{where}: {name} must be {kind}, {said}{hint}.")
 
 
