@@ -18,6 +18,7 @@ __all__ = [
     "number",
     "percent",
     "plain",
+    "points",
     "score",
     "seconds",
     "signed",
@@ -60,6 +61,16 @@ def change(records: Records, task: str, arm: str) -> str:
     value, low, high, _ = versus[1]
     bounds = "" if math.isnan(low) or math.isnan(high) else f" [{signed(low)}, {signed(high)}]"
     return f"{signed(value)}{bounds}{f' {NOISE}' if is_noise(versus[1]) else ''}"
+
+
+def points(found: Summary, unit: str = "", mark: str = f" ({NOISE})") -> str:
+    """Return a difference in points with its interval, and a mark where that contains zero.
+
+    >>> points(Summary(0.75, -2.43, 3.93, seeds=1), " points")
+    '+0.75 points [-2.43, +3.93] (inside noise)'
+    """
+    ends = f"[{found.low:+.2f}, {found.high:+.2f}]"
+    return f"{signed(found.value, 2)}{unit} {ends}{mark if is_noise(found) else ''}"
 
 
 def signed(value: float, digits: int = 3) -> str:

@@ -29,6 +29,8 @@ from helpers.report.summary import Records, Summary
 
 __all__ = ["answer", "findings_table", "has_pairs", "methods_table", "orders_table", "pairs_table", "swaps_table"]
 
+_UNIT = " points"
+
 
 def orders_table(records: Records) -> pd.DataFrame:
     """Return each chain's bytes, time, minutes of building, and scores beside its budget's first and the student."""
@@ -139,11 +141,7 @@ def _frame(rows: list[dict[str, str]]) -> pd.DataFrame:
 
 
 def _told(found: Summary | None) -> str:
-    """Return a difference in points with its interval, marked where that contains zero."""
-    if found is None:
-        return DASH
-    inside = f", {NOISE}" if is_noise(found) else ""
-    return f"{_signed(found.value)} [{found.low:+.2f}, {found.high:+.2f}]{inside}"
+    return DASH if found is None else cells.points(found, mark=f", {NOISE}")
 
 
 def _signed(value: float) -> str:
@@ -166,7 +164,7 @@ def answer(records: Records) -> list[str]:
             mean = points_over(records, [(chosen, other) for other in others])
             other = "the other order" if len(others) == 1 else f"the mean of the {len(others)} other orders"
             beside.append((f"{other} of its steps", mean))
-        told = joined([f"{_points(one)} beside {what}" for what, one in beside if one is not None])
+        told = joined([f"{cells.points(one, _UNIT)} beside {what}" for what, one in beside if one is not None])
         said.append(
             f"Within {budget} `{found[chosen]['chain']}` is best on held-out rows. On the validation split: {told}."
         )
@@ -180,14 +178,8 @@ def answer(records: Records) -> list[str]:
         ]
         seen = f"; told apart on {joined(clear)}" if clear and len(tasks) > 1 else ""
         pairs = f", from {_range(records, swap)} over {len(swap.pairs)} pairs" if len(swap.pairs) > 1 else ""
-        said.append(f"{swap.told.capitalize()}, within {swap.budget}: {_points(mean)}{pairs}{seen}.")
+        said.append(f"{swap.told.capitalize()}, within {swap.budget}: {cells.points(mean, _UNIT)}{pairs}{seen}.")
     named = joined([task_label(task) for task in tasks])
     noise = "" if len(seeds_of(records)) > 1 else "; with one seed intervals cover the choice of rows alone"
     said.append(f"Points are hundredths, on the mean over {named}{noise}; intervals are not adjusted for their number.")
     return said
-
-
-def _points(found: Summary) -> str:
-    """Return `+1.20 points [+0.30, +2.10]`, and whether that is inside noise."""
-    inside = f" ({NOISE})" if is_noise(found) else ""
-    return f"{_signed(found.value)} points [{found.low:+.2f}, {found.high:+.2f}]{inside}"

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from helpers.labels import TASKS, WARM, joined, task_label
-from helpers.report.cells import signed
+from helpers.report.cells import points, signed
 from helpers.report.order_choices import in_words
+from helpers.report.summary import Summary
 
 __all__ = ["sentences"]
 
@@ -151,9 +152,7 @@ def _order_sentences(value: Mapping[str, Any]) -> list[str]:
 
 
 def _interval(value: Mapping[str, Any], name: str) -> str:
-    low, high = value[f"{name}_low"], value[f"{name}_high"]
-    noise = " (inside noise)" if low <= 0 <= high else ""
-    return f"{value[name]:+.2f} [{low:+.2f}, {high:+.2f}]{noise}"
+    return points(Summary(value[name], value[f"{name}_low"], value[f"{name}_high"], value["order_seeds"]))
 
 
 def _speed_sentences(value: Mapping[str, float]) -> list[str]:
