@@ -22,7 +22,7 @@ test: .venv/installed  ## every check
 lab: .venv/installed  ## JupyterLab on the notebooks
 	PYTHONPATH=$(CURDIR) $(BIN)/jupyter lab --notebook-dir=$(CURDIR)/notebooks
 
-report: .venv/installed  ## tables, headline.json and the README's numbers from the records
+report: .venv/installed  ## tables, headline.json, the README's numbers and results/<profile>/report.html from the records
 	$(BIN)/python -m helpers.study report
 
 lint: .venv/installed  ## ruff, notebooks too

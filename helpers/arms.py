@@ -72,7 +72,7 @@ def measure(
     tokenizer: BertTokenizer | None = None,
     layouts: Sequence[str] = ("dense",),
 ) -> dict[str, Any]:
-    """Measure one arm on the validation split: metrics with intervals, the paired difference to `versus`, bytes, zeros.
+    """Measure one arm on the validation split: metrics with intervals, what differs from `versus`, bytes, zeros.
 
     `described` is the chain in words, `versus` = (arm, node, steps) names the model to compare with on the same rows.
     `heldout` adds the score on the held-out rows, `compressed` the bytes after gzip. `tokenizer` and `layouts` say what
@@ -94,7 +94,9 @@ def measure(
         other, other_model, other_steps = versus
         reference = scores.predictions(task, chain.logits(other_model, *other_steps))
         value, low, high = scores.paired(task, predicted, reference, labels)
+        flips = scores.flips(task, predicted, reference, labels)
         arm["versus"] = {"arm": other, "difference": value, "low": low, "high": high}
+        arm["versus"]["flips"] = flips._asdict() if flips else None
     teacher = scores.score(task, scores.predictions(task, chain.logits(chain.teacher)), labels)[metric]
     kept = scores.retention(arm["scores"][metric]["value"], teacher, floor(chain))
     arm["retention"] = None if math.isnan(kept) else kept

@@ -188,6 +188,15 @@ def _contradictions(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield f"{field}.n", "an arm with scores needs the number of examples"
         if one["versus"] is not None and one["versus"]["arm"] == one["arm"]:
             yield f"{field}.versus.arm", "an arm cannot be its own reference"
+        if one["versus"] is not None and (flips := one["versus"].get("flips")):
+            turned = flips["gained"] + flips["lost"]
+            if not turned <= flips["changed"] <= flips["n"]:
+                yield f"{field}.versus.flips", f"{turned} right or wrong of {flips['changed']} changed of {flips['n']}"
+            shown = (flips["gained"] - flips["lost"]) / flips["n"]
+            if record["metrics"][0] == "accuracy" and not math.isclose(
+                shown, one["versus"]["difference"], abs_tol=1e-9
+            ):
+                yield f"{field}.versus.flips", f"they make a difference of {shown}, not {one['versus']['difference']}"
 
 
 def _short(message: str, limit: int = 200) -> str:

@@ -14,7 +14,7 @@ from helpers.environment import InputError
 from helpers.labels import ARMS, DISTILBERT, SYSTEMS
 from helpers.profiles import DISTILBERT as CHANGES
 from helpers.profiles import ROOT
-from helpers.report import summary
+from helpers.report import differences, summary
 from helpers.report.comparisons import COMPARISONS
 from helpers.report.footers import OTHERS
 from helpers.report.systems import of_task, timed_tasks
@@ -108,7 +108,7 @@ def test_every_published_row_with_another_reference_is_explained(profile: str) -
         if table == "augmentation":
             continue  # its footer always says so
         for arm in summary.matching(published, patterns):
-            found = [summary.difference(published, task, arm) for task in summary.tasks_of(published)]
+            found = [differences.difference(published, task, arm) for task in summary.tasks_of(published)]
             if any(one is not None and one[0] != first for one in found):
                 assert any(fnmatch.fnmatchcase(arm, pattern) for pattern in OTHERS), arm
 

@@ -18,7 +18,7 @@ from helpers import labels, records, report
 from helpers.environment import InputError
 from helpers.figures import style
 from helpers.labels import ARMS
-from helpers.report import cells, summary, tables
+from helpers.report import cells, differences, reported, summary
 
 ALL = (report.table1, report.table2, report.difference_table, report.latency_table, report.retention_table)
 
@@ -132,11 +132,11 @@ def test_over_seeds_the_wider_source_of_noise_decides():
             "low": -0.07,
             "high": 0.01,
         }
-    assert summary.difference(study, "cola", "student")[1].high == pytest.approx(0.01)
+    assert differences.difference(study, "cola", "student")[1].high == pytest.approx(0.01)
     for seed, shift in enumerate((-0.09, -0.03, 0.03)):  # examples agree, seeds do not
         bounds = {"difference": shift, "low": -0.031, "high": -0.029}
         _arm(study, "01", "cola", "student", seed)["versus"] |= bounds
-    assert summary.difference(study, "cola", "student")[1].high > 0
+    assert differences.difference(study, "cola", "student")[1].high > 0
 
 
 def test_the_first_notebook_of_the_study_counts_and_later_ones_never():
@@ -265,7 +265,9 @@ def test_a_number_keeps_three_digits_and_no_exponent(value):
 def test_tables_are_written_as_markdown_with_footer_and_as_plain_csv(three, tmp_path):
     written = report.write_tables(three, tmp_path, command="make study PROFILE=minilm SEEDS=0,1,2")
     assert sorted(path.name for path in written) == sorted(
-        f"{name}.{end}" for name in ("table1", "table2", "differences", "latency", "retention") for end in ("md", "csv")
+        f"{name}.{end}"
+        for name in ("table1", "table2", "differences", "significance", "claims", "latency", "retention")
+        for end in ("md", "csv")
     )
     text = (tmp_path / "table1.md").read_text(encoding="utf-8")
     for part in (
@@ -304,9 +306,9 @@ def test_markdown_has_the_baseline_bold_and_noise_in_italics(one):
 
 
 def test_the_reports_numbers_are_the_committed_ones():
-    table = pd.read_csv(tables.REPORTED / "table1.csv").set_index("system")
+    table = pd.read_csv(reported.FOLDER / "table1.csv").set_index("system")
     assert table.loc["TinyBERT", "size_mb"] == 58.39 and table.loc["quantized TinyBERT", "sst2_acc"] == 0.8853
-    assert pd.read_csv(tables.REPORTED / "table2.csv").set_index("system").loc["fine-tuned BERT", "qnli"] == 2263.6
+    assert pd.read_csv(reported.FOLDER / "table2.csv").set_index("system").loc["fine-tuned BERT", "qnli"] == 2263.6
 
 
 # --- headline

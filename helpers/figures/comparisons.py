@@ -12,6 +12,7 @@ from helpers.figures.style import COLOURS, bars, describe, panels, styled
 from helpers.labels import METRICS, task_label
 from helpers.report import summary
 from helpers.report.comparisons import COMPARISONS
+from helpers.report.differences import difference
 from helpers.report.provenance import provenance
 from helpers.report.summary import Records
 
@@ -27,7 +28,7 @@ def differences(records: Records, names: Sequence[str]) -> Figure:
     summary.require(records)
     arms = summary.matching(records, [pattern for name in names for pattern in COMPARISONS[name][1]])
     found = {
-        task: {arm: difference for arm in arms if (difference := summary.difference(records, task, arm))}
+        task: {arm: found for arm in arms if (found := difference(records, task, arm))}
         for task in summary.tasks_of(records, all_of_report=False)
     }
     found = {task: points for task, points in found.items() if points}

@@ -1,8 +1,11 @@
 """The report's tables and the numbers that the README quotes: they read records and nothing else."""
 
+from helpers.report.claims import claims_table
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table
 from helpers.report.numbers import headline, profiles, render_headline, write_headline
 from helpers.report.order_tables import answer, findings_table, methods_table, orders_table, pairs_table, swaps_table
+from helpers.report.page import Picture, render_page
+from helpers.report.significance import significance_table
 from helpers.report.speed import factors_table, programs_table, times_table
 from helpers.report.storage import storage_table
 from helpers.report.systems import has_systems, systems_table
@@ -11,7 +14,9 @@ from helpers.report.writing import readme_block, render_tables, replace_block, u
 
 __all__ = [
     "COMPARISONS",
+    "Picture",
     "answer",
+    "claims_table",
     "comparison_table",
     "difference_table",
     "factors_table",
@@ -28,9 +33,11 @@ __all__ = [
     "programs_table",
     "readme_block",
     "render_headline",
+    "render_page",
     "render_tables",
     "replace_block",
     "retention_table",
+    "significance_table",
     "storage_table",
     "swaps_table",
     "systems_table",

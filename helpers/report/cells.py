@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from helpers.report import summary
+from helpers.report import differences, summary
 from helpers.report.summary import Records, Summary
 
 __all__ = [
@@ -48,14 +48,14 @@ def plain(found: Summary | None) -> str:
 def score(records: Records, task: str, arm: str, metric: str) -> str:
     """Return one score; the main metric is marked where its difference is inside noise."""
     text = plain(summary.score(records, task, arm, metric))
-    versus = summary.difference(records, task, arm)
+    versus = differences.difference(records, task, arm)
     is_main = metric == next(iter(summary.metrics_of(records, task)))
     return f"{text} {NOISE}" if text != DASH and is_main and versus and is_noise(versus[1]) else text
 
 
 def change(records: Records, task: str, arm: str) -> str:
     """Return the paired difference to the arm's reference: `+0.012 [-0.010, +0.034] inside noise`."""
-    versus = summary.difference(records, task, arm)
+    versus = differences.difference(records, task, arm)
     if versus is None:
         return DASH
     value, low, high, _ = versus[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from helpers.labels import ARMS, FILES, ORDERS, SPEEDS, STUDY, SYSTEMS, joined, task_label
-from helpers.report import orders, summary
+from helpers.report import differences, orders, summary
 from helpers.report.captions import interval_name, seeds_per_task
 from helpers.report.cells import number
 from helpers.report.comparisons import COMPARISONS, ladders
@@ -67,9 +67,9 @@ def footer(records: Records, table: str, command: str) -> str:
     if table in _PROGRAMS:
         records = timed
         reading += [_noise(records, "starts") if table == "programs" else "", _missing(records)]
-    if table in ("table1", "differences"):
+    if table in ("table1", "differences", "significance"):
         reading += [_noise(records, table), _references(records) if table == "table1" else ""]
-    if table in ("table1", "differences", "retention"):
+    if table in ("table1", "differences", "significance", "retention"):
         reading.append(_amounts(records))
     machines = sorted({summary.machine(r, threads=timing) for r in (timed if timing else records)})
     origin = [provenance(records), read_from(records), generated(records, timing=timing)]
@@ -120,7 +120,7 @@ def _others(records: Records, table: str) -> str:
     told = []
     for pattern, sentence in OTHERS.items():
         arms = {*summary.matching(records, patterns)}.intersection(summary.matching(records, [pattern]))
-        found = [summary.difference(records, task, arm) for arm in arms for task in summary.tasks_of(records)]
+        found = [differences.difference(records, task, arm) for arm in arms for task in summary.tasks_of(records)]
         if any(one is not None and one[0] != first for one in found):
             told.append(sentence)
     return " ".join(told)
@@ -206,7 +206,7 @@ def _references(records: Records) -> str:
     pairs: dict[str, None] = {}
     for arm in ("control", "student", "pruned", "int8"):
         for task in summary.tasks_of(records):
-            found = summary.difference(records, task, arm)
+            found = differences.difference(records, task, arm)
             if found:
                 pairs.setdefault(f"{ARMS[arm]} with {ARMS.get(found[0], found[0])}")
     return f"Compared: {'; '.join(pairs)}." if pairs else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from helpers import records
 from helpers.environment import InputError
 from helpers.labels import SYSTEMS, WARM
 from helpers.report import orders, speed, storage, summary
+from helpers.report.claim_numbers import claim_numbers, kept_numbers
 from helpers.report.comparisons import FACTORS, ladders
 from helpers.report.order_numbers import order_numbers
 from helpers.report.summary import Records
@@ -91,12 +93,18 @@ def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
     _systems(numbers, found.get("minilm_systems", []), root)
     _files(numbers, found.get("minilm_systems", []), root)
     _speeds(numbers, found.get("minilm_systems", []), root)
-    chained = found.get("minilm_systems", [])
-    for name, (value, unit) in order_numbers(chained).items():
-        numbers[name] = {"value": value, "unit": unit, "records": _paths(orders.of_orders(chained), root)}
+    systems, judging = found.get("minilm_systems", []), [found[name] for name in JUDGES if name in found]
+    for some, counted in (
+        (orders.of_orders(systems), order_numbers(systems)),
+        (found.get("minilm", []), kept_numbers(found.get("minilm", []))),
+        ([*itertools.chain(*judging)], claim_numbers(*judging)),
+    ):
+        of_all = {"records": _paths(some, root)}
+        numbers |= {name: {"value": value, "unit": unit} | of_all for name, (value, unit) in counted.items()}
     return numbers
 
 
+JUDGES = ("minilm", "minilm_systems")  # whose records judge claims, the first that can
 _SYSTEMS = {  # of the profile minilm_systems: the number's name, the arm
     "systems_teacher": "teacher",
     "systems_student": "student",

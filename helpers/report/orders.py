@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
 from helpers.labels import ORDERS
 from helpers.report import summary
+from helpers.report.differences import Run, Triple, mean_over_tasks
 from helpers.report.summary import Records, Summary
-from helpers.scores import mean_interval
 
 __all__ = [
     "TABLES",
@@ -31,9 +30,6 @@ __all__ = [
 ]
 
 TABLES = ("order_answer", "orders", "order_methods", "order_pairs", "order_swaps", "order_findings")
-
-Triple = tuple[float, float, float]  # a difference and the ends of its interval
-Run = tuple[int, str]  # a seed and a task
 
 
 def of_orders(records: Records) -> list[Mapping[str, Any]]:
@@ -116,7 +112,7 @@ def to_student(records: Records, arm: str, *, tasks: Sequence[str] | None = None
         for record, one in summary.arms_of(of_orders(records), arm)
         if one["versus"]
     }
-    return _mean(found, tasks_of(records) if tasks is None else tasks)
+    return mean_over_tasks(found, tasks_of(records) if tasks is None else tasks)
 
 
 def has_points(records: Records) -> bool:
@@ -138,7 +134,7 @@ def points_over(
         return None
     runs = set(every[0]).intersection(*every)
     mean = {run: tuple(fmean(each[run][part] for each in every) for part in range(3)) for run in runs}
-    return _mean(mean, tasks_of(records) if tasks is None else tasks)
+    return mean_over_tasks(mean, tasks_of(records) if tasks is None else tasks)
 
 
 def _triple(found: Mapping[str, Any]) -> Triple:
@@ -156,26 +152,3 @@ def _differences(records: Records, one: str, other: str) -> dict[Run, Triple]:
             value, low, high = _triple(pairs[other, one])
             found[run] = (-value, -high, -low)
     return found
-
-
-def _mean(found: Mapping[Run, Triple], tasks: Sequence[str]) -> Summary | None:
-    """Return the mean over tasks of differences by seed and task, in points, with an interval.
-
-    Only seeds count that have all of the tasks. The interval is that of examples, of tasks that are independent, or,
-    if it is wider, the t interval over seeds.
-    """
-    seeds = [seed for seed in sorted({seed for seed, _ in found}) if all((seed, task) in found for task in tasks)]
-    if not seeds:
-        return None
-    values, below, above = [], [], []
-    for seed in seeds:
-        triples = [found[seed, task] for task in tasks]
-        values.append(100 * fmean(value for value, *_ in triples))
-        below.append(100 * math.hypot(*(value - low for value, low, _ in triples)) / len(tasks))
-        above.append(100 * math.hypot(*(high - value for value, _, high in triples)) / len(tasks))
-    value = fmean(values)
-    low, high = value - fmean(below), value + fmean(above)
-    if len(seeds) > 1:
-        over_seeds = mean_interval(values)
-        low, high = min(low, over_seeds.low), max(high, over_seeds.high)
-    return Summary(value, low, high, len(seeds))

@@ -50,6 +50,13 @@ def sentences(numbers: Mapping[str, Mapping[str, Any]], tasks: list[str], *, gen
     said += _file_sentences(numbers)
     said += _speed_sentences(value)
     said += _order_sentences(value)
+    if "claims_judged" in value:
+        judged, same, other = (value[f"claims_{name}"] for name in ("judged", "reproduced", "contradicted"))
+        said.append(
+            f"Of {judged} claims of the report and of an overview of the field, {same} are reproduced here, {other} "
+            f"contradicted, and {judged - same - other} not decidable at this number of rows and seeds: "
+            "[each with its verdict](#what-others-claim)."
+        )
     if generated:
         said.append("The scores below are about small generated tasks, not about GLUE.")
     return "\n\n".join(said)

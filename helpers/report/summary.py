@@ -11,19 +11,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
+from helpers import scores
 from helpers.environment import InputError
 from helpers.labels import ARMS, FILES, ORDERS, REPORT_METRICS, SPEEDS, STUDY, SYSTEMS, TASKS
-from helpers.scores import mean_interval
 
 __all__ = [
     "Summary",
     "arms_of",
-    "difference",
     "floor",
     "is_at_floor",
     "machine",
     "matching",
     "metrics_of",
+    "over_seeds",
     "require",
     "retention",
     "score",
@@ -33,6 +33,7 @@ __all__ = [
     "tasks_of",
     "timed",
     "title",
+    "wider",
 ]
 
 Records = Sequence[Mapping[str, Any]]
@@ -105,14 +106,14 @@ def title(records: Records, arm: str) -> str:
 
 def score(records: Records, task: str, arm: str, metric: str | None = None) -> Summary | None:
     """Return an arm's score (the main metric unless named), or None where there is none."""
-    return _summary(_scores(records, task, arm, metric))
+    return over_seeds(_scores(records, task, arm, metric))
 
 
 def is_at_floor(records: Records, task: str, arm: str) -> bool:
     """Tell whether an arm's interval reaches down to the floor, over seeds or over examples, whichever is wider."""
     found, lowest = _scores(records, task, arm), floor(records, task)
-    summary = _summary(found)
-    return summary is not None and lowest is not None and _wider(summary, found).low <= lowest
+    summary = over_seeds(found)
+    return summary is not None and lowest is not None and wider(summary, found).low <= lowest
 
 
 def _scores(records: Records, task: str, arm: str, metric: str | None = None) -> list[tuple[float, float, float]]:
@@ -121,24 +122,11 @@ def _scores(records: Records, task: str, arm: str, metric: str | None = None) ->
     return [(one["value"], one["low"], one["high"]) for one in found]
 
 
-def difference(records: Records, task: str, arm: str) -> tuple[str, Summary] | None:
-    """Return (reference arm, paired difference of the main metric to it), or None where none was measured.
-
-    Over several seeds the interval is, on each side, the wider of two: the t interval over seeds and the mean
-    of the seeds' paired bootstrap intervals over examples. Either noise alone can make a difference
-    undecidable.
-    """
-    found = [one["versus"] for _, one in arms_of(records, arm, task=task) if one["versus"] is not None]
-    found = [one for one in found if one["arm"] == found[0]["arm"]]
-    triples = _defined((one["difference"], one["low"], one["high"]) for one in found)
-    summary = _summary(triples)
-    return None if summary is None else (found[0]["arm"], _wider(summary, triples))
-
-
-def _wider(summary: Summary, triples: Sequence[tuple[float, float, float]]) -> Summary:
+def wider(summary: Summary, triples: Iterable[tuple]) -> Summary:
     """Return a summary of several seeds whose interval takes in the mean of the seeds' own intervals, too."""
     if summary.seeds < 2:
         return summary
+    triples = _defined(triples)
     lows = [low for _, low, _ in triples if not math.isnan(low)]
     highs = [high for *_, high in triples if not math.isnan(high)]
     low = min(summary.low, fmean(lows)) if lows else summary.low
@@ -149,7 +137,7 @@ def _wider(summary: Summary, triples: Sequence[tuple[float, float, float]]) -> S
 def retention(records: Records, task: str, arm: str) -> Summary | None:
     """Return (score - floor) / (teacher - floor), over seeds; one seed has no interval (nan)."""
     values = [one["retention"] for _, one in arms_of(records, arm, task=task) if one["retention"] is not None]
-    return _summary([(value, math.nan, math.nan) for value in values])
+    return over_seeds([(value, math.nan, math.nan) for value in values])
 
 
 def sweep(records: Records, task: str) -> list[tuple[float, Summary]]:
@@ -217,10 +205,11 @@ def _defined(triples: Iterable[tuple]) -> list[tuple[float, float, float]]:
     return [tuple(math.nan if part is None else float(part) for part in triple) for triple in kept]
 
 
-def _summary(triples: Iterable[tuple]) -> Summary | None:
+def over_seeds(triples: Iterable[tuple]) -> Summary | None:
+    """Return the mean of (value, low, high) per seed with its t interval; one seed keeps its own; None for none."""
     triples = _defined(triples)
     if not triples:
         return None
     if len(triples) == 1:
         return Summary(*triples[0], seeds=1)
-    return Summary(*mean_interval([value for value, *_ in triples]), seeds=len(triples))
+    return Summary(*scores.mean_interval([value for value, *_ in triples]), seeds=len(triples))

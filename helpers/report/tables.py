@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from helpers.labels import ARMS, METRICS, SHAPES, task_label
-from helpers.report import cells, summary
+from helpers.report import cells, differences, summary
+from helpers.report import reported as own
 from helpers.report.cells import DASH, NOISE
+from helpers.report.significance import COMPARED
 from helpers.report.summary import Records
 
 __all__ = ["difference_table", "latency_table", "markdown", "retention_table", "table1", "table2"]
 
-REPORTED = Path(__file__).resolve().parents[2] / "results" / "reported"
-_COMPRESSED = ("control", "student", "pruned", "int8")
+_PROSE = 50  # letters: a column with a longer cell is text, not numbers
 
 
 def table1(records: Records, *, reported: bool = True, all_of_report: bool = True) -> pd.DataFrame:
@@ -72,8 +72,8 @@ def difference_table(records: Records) -> pd.DataFrame:
     summary.require(records)
     tasks = summary.tasks_of(records)
     rows = {}
-    for arm in _COMPRESSED:
-        references = {found[0]: None for task in tasks if (found := summary.difference(records, task, arm))}
+    for arm in COMPARED:
+        references = {found[0]: None for task in tasks if (found := differences.difference(records, task, arm))}
         against = " or ".join(ARMS.get(name, name) for name in references) or "?"
         if references:
             row = {task_label(task): cells.change(records, task, arm) for task in tasks}
@@ -117,7 +117,7 @@ def retention_table(records: Records) -> pd.DataFrame:
             name: cells.plain(summary.score(records, task, "teacher")) for task, name in tasks.items()
         },
     }
-    for arm in _COMPRESSED:
+    for arm in COMPARED:
         rows[ARMS[arm]] = {name: cells.percent(summary.retention(records, task, arm)) for task, name in tasks.items()}
     return _frame(rows, list(tasks.values()))
 
@@ -125,14 +125,15 @@ def retention_table(records: Records) -> pd.DataFrame:
 def markdown(frame: pd.DataFrame, *, baseline: str = "teacher") -> str:
     """Return a table as Markdown: the baseline bold, *inside noise* and the report's rows in italics."""
     flat = frame.reset_index().astype(str)
-    system = flat.columns.get_loc("System")
+    system = flat.columns.get_loc("System") if "System" in flat.columns else 0
     lines = []
     for row in flat.itertuples(index=False, name=None):
         mark = "*" if row[system].startswith("reported: ") else ""
         mark = "**" if re.fullmatch(rf"{re.escape(ARMS.get(baseline, baseline))}( \(.*\))?", row[system]) else mark
         lines.append([_marked(cell, mark) for cell in row])
-    align = ["left"] * frame.index.nlevels + ["right"] * len(frame.columns)
     body = pd.DataFrame(lines, columns=flat.columns)
+    align = ["left"] * frame.index.nlevels
+    align += ["left" if frame[name].astype(str).str.len().max() > _PROSE else "right" for name in frame.columns]
     return body.to_markdown(index=False, disable_numparse=True, colalign=align)
 
 
@@ -141,24 +142,16 @@ def _order(block: str) -> tuple[int, bool]:
 
 
 def _reported_scores(columns: Mapping[str, tuple[str, str]]) -> dict[str, dict[str, str]]:
-    endings = {
-        "matthews_correlation": "mcc",
-        "accuracy": "acc",
-        "pearson": "pearson",
-        "spearmanr": "spearman",
-    }
     rows = {}
-    for _, given in pd.read_csv(REPORTED / "table1.csv", dtype=str).iterrows():
+    for system, given in own.table(1).iterrows():
         row = {"State dict (MB)": given["size_mb"]}
-        for column, (task, metric) in columns.items():
-            name = f"{task}_{endings.get(metric, metric)}"
-            row[column] = given.get(name, DASH)
-        rows[f"reported: {given['system']}"] = row
+        row |= {title: given.get(own.column(*which), DASH) for title, which in columns.items()}
+        rows[f"reported: {system}"] = row
     return rows
 
 
 def _reported_seconds(tasks: Sequence[str]) -> dict[str, dict[str, str]]:
-    given = pd.read_csv(REPORTED / "table2.csv").set_index("system")
+    given = own.table(2).astype(float)
     bert = given.loc["fine-tuned BERT"]
     return {
         f"reported: {system}": {

@@ -12,9 +12,10 @@ from helpers import records
 from helpers.environment import InputError
 from helpers.labels import RUNGS
 from helpers.report import captions, provenance, summary
+from helpers.report.claims import claims_table, has_claims, judged
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table, ladders
 from helpers.report.footers import footer
-from helpers.report.numbers import headline, profiles
+from helpers.report.numbers import JUDGES, headline, profiles
 from helpers.report.order_choices import swaps
 from helpers.report.order_findings import compared
 from helpers.report.order_tables import (
@@ -27,7 +28,9 @@ from helpers.report.order_tables import (
     swaps_table,
 )
 from helpers.report.orders import has_orders
+from helpers.report.reading import HOW_TO_READ
 from helpers.report.sentences import sentences
+from helpers.report.significance import has_comparisons, significance_table
 from helpers.report.speed import BASE, factors_table, has_factors, has_speeds, programs_table, times_table
 from helpers.report.storage import FIRST, has_files, storage_table
 from helpers.report.summary import Records
@@ -41,6 +44,8 @@ _TABLES = {  # file name: (function, the row that the others are compared with)
     "table1": (table1, "teacher"),
     "table2": (table2, "bert_base_shape"),
     "differences": (difference_table, "teacher"),
+    "significance": (significance_table, "teacher"),
+    "claims": (claims_table, ""),
     "latency": (latency_table, "bert_base_shape"),
     "retention": (retention_table, "teacher"),
     **{name: (functools.partial(comparison_table, name=name), row) for name, (row, _) in COMPARISONS.items()},
@@ -64,6 +69,8 @@ def _has_any(name: str, some: Records) -> bool:
 
 _OPTIONAL = {  # tables of what only some runs measure, and whether records hold it
     **{name: functools.partial(_has_any, name) for name in COMPARISONS},
+    "significance": has_comparisons,
+    "claims": has_claims,
     "ladder": ladders,
     "systems": has_systems,
     "storage": has_files,
@@ -101,12 +108,13 @@ def render_tables(some: Records, *, command: str | None = None) -> dict[str, str
 
 
 def readme_block(results_folder: str | Path) -> str:
-    """Return the README's results, markers included: what was found, Table 1 of the best profile, Figure 1.
+    """Return the README's results, markers included: what was found, Table 1 of the best profile, Figure 1, the claims.
 
     The figure is linked when `figures/<profile>/figure1.svg` (or .png) lies beside the results folder.
     Raises InputError when there is no record at all.
     """
-    profile, some = next(iter(profiles(results_folder).items()))
+    by_profile = profiles(results_folder)
+    profile, some = next(iter(by_profile.items()))
     found = sentences(headline(results_folder), summary.tasks_of(some), generated=provenance.is_generated(some))
     parts = [BEGIN, found, _with_footer(some, "table1", None, all_of_report=False)]
     figures = Path(results_folder).resolve().parent / "figures" / profile
@@ -114,6 +122,10 @@ def readme_block(results_folder: str | Path) -> str:
     if picture:
         parts.append(f"![{captions.figure1_alt(some)}](figures/{profile}/{picture})")
         parts.append(captions.figure1_caption(some))
+    judging = [by_profile[name] for name in JUDGES if name in by_profile]
+    if judged(*judging):
+        short = claims_table(*judging).drop(columns=["Measure", "Holds"])
+        parts += ["## What others claim", markdown(short, baseline=""), HOW_TO_READ["claims"]]
     return "\n\n".join(part.strip() for part in [*parts, END] if part)
 
 

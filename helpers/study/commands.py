@@ -18,6 +18,7 @@ from helpers.environment import InputError, RunError
 from helpers.records import read_all
 from helpers.runs import results_folder
 from helpers.study import books, grid, jobs, planning
+from helpers.study.pages import write_page
 from helpers.study.publish import publish
 
 __all__ = ["main"]
@@ -75,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="tell what is stored: artifacts by step, small files")
     status.add_argument("--each", action="store_true", help="list every artifact")
     status.set_defaults(command=_status)
-    remake = commands.add_parser("report", help="write tables, headline.json and the README's numbers from records")
+    remake = commands.add_parser(
+        "report", help="write tables, headline.json, the README's numbers and pages from records"
+    )
     remake.add_argument("--check", action="store_true", help="only tell whether they are up to date")
     remake.set_defaults(command=_report)
     outputs = commands.add_parser(
@@ -113,6 +116,7 @@ def _run(given: argparse.Namespace) -> int:
     made, own = {job.records for job in jobs if job.records}, results_folder(given.profile)
     if (own in made or not made) and read_all(own):
         publish(profiles.ROOT)  # the README quotes some of these records
+        write_page(profiles.ROOT, given.profile)
         _show(given.profile, {job.seed for job in jobs if job.seed is not None})
     failed = {job for job, _ in failures}
     for folder in sorted(made - {own}):
@@ -186,6 +190,9 @@ def _report(given: argparse.Namespace) -> int:
     if given.check and stale:
         raise RunError(f"These are not what the records say; run `make report`: {', '.join(stale)}.")
     print("; ".join(stale) + " written" if stale else "everything is up to date with the records")
+    if not given.check:
+        pages = [write_page(profiles.ROOT, name) for name in report.profiles(profiles.ROOT / "results")]
+        print(f"As pages, each a file for any browser: {', '.join(os.path.relpath(page) for page in pages)}")
     return 0
 
 

@@ -1,0 +1,52 @@
+"""The few numbers about the report's claims that the README quotes."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+from helpers.labels import REPORT_METRICS
+from helpers.report import reported, summary
+from helpers.report.claims import CONTRADICTED, REPRODUCED, judged
+from helpers.report.summary import Records
+
+__all__ = ["claim_numbers", "kept_numbers"]
+
+
+def claim_numbers(*profiles: Records) -> dict[str, tuple[int, str]]:
+    """Return, each with its unit, how many claims were judged, and how many of them hold and do not."""
+    said = [verdict for *_, verdict in judged(*profiles)]
+    found = {
+        "judged": len(said),
+        "reproduced": said.count(REPRODUCED),
+        "contradicted": sum(verdict.startswith(CONTRADICTED) for verdict in said),
+    }
+    return {f"claims_{name}": (count, "claims") for name, count in found.items()} if said else {}
+
+
+def kept_numbers(records: Records) -> dict[str, tuple[float, str]]:
+    """Return what the distilled student keeps of its teacher's lead over the floor, task by task and on the mean.
+
+    And how many seeds each task has, and on how many of the report's tasks the student reaches the report's TinyBERT
+    in every metric.
+    """
+    tasks = [task for task in summary.tasks_of(records, all_of_report=False) if task in REPORT_METRICS]
+    kept = {task: found.value for task in tasks if (found := summary.retention(records, task, "student"))}
+    if not kept:
+        return {}
+    numbers: dict[str, tuple[float, str]] = {f"retention_{task}": (round(kept[task], 4), "share") for task in kept}
+    numbers["retention_above_floor_mean"] = (round(fmean(kept.values()), 4), "share")
+    for task in kept:
+        seeds = {record["seed"] for record, _ in summary.arms_of(records, "student", task=task)}
+        numbers[f"seeds_{task}"] = (len(seeds), "seeds")
+    reached = sum(_reaches(records, task) for task in kept)
+    return numbers | {"tasks_at_report_tinybert": (reached, f"of {len(REPORT_METRICS)} tasks")}
+
+
+def _reaches(records: Records, task: str) -> bool:
+    """Tell whether the student's mean is at least the report's TinyBERT's single run, in all of a task's metrics."""
+    own = reported.table(1).loc["TinyBERT"]
+    scores = {metric: summary.score(records, task, "student", metric) for metric in REPORT_METRICS[task]}
+    return all(
+        score is not None and score.value >= float(own[reported.column(task, metric)])
+        for metric, score in scores.items()
+    )

@@ -1,0 +1,34 @@
+"""The report as a page: one profile's tables and its figures, as they lie in the repository, in one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from helpers import records, report
+
+__all__ = ["write_page"]
+
+_DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
+
+
+def write_page(root: Path, profile: str) -> Path:
+    """Write `results/<profile>/report.html` from the records and figures of a repository; return its path.
+
+    Raises InputError when the profile has no record.
+    """
+    some = records.read_all(root / "results" / profile / "records")
+    pictures = [_picture(file) for file in sorted((root / "figures" / profile).glob("*.svg"))]
+    text = report.render_page(some, report.render_tables(some), pictures)
+    return records.write_text(root / "results" / profile / "report.html", text)
+
+
+def _picture(file: Path) -> report.Picture:
+    """Read a figure with the words that it carries (`figures.save`)."""
+    svg = file.read_bytes()
+    tree = ElementTree.fromstring(svg)
+    words = {
+        name: next((each.text or "" for each in tree.iter(f"{_DUBLIN_CORE}{name}")), "")
+        for name in ("title", "description")
+    }
+    return report.Picture(file.stem, svg, words["description"], words["title"])
