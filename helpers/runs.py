@@ -78,6 +78,7 @@ def record(
     ladder: Mapping[str, Any] | None = None,
     speed: Mapping[str, Any] | None = None,
     orders: Mapping[str, Any] | None = None,
+    attention: Mapping[str, Any] | None = None,
     sources: Mapping[str, hub.Source] | None = None,
 ) -> Path:
     """Write a run's record and return its file. `began` is `time.monotonic()` at the run's start.
@@ -121,6 +122,7 @@ def record(
             "ladder": dict(ladder) if ladder else None,
             "speed": dict(speed) if speed else None,
             "orders": dict(orders) if orders else None,
+            "attention": dict(attention) if attention else None,
             "seconds": round(max(0.0, time.monotonic() - began - chain.store.seconds - latency.waited()), 1),
             "building_seconds": round(_building_seconds(chain, measured), 1),
             "peak_memory_mb": round(latency.peak_memory_mb(), 1),

@@ -1,5 +1,6 @@
 """The figures, drawn from records alone, each with its caption and alt text."""
 
+from helpers.figures.attention import attention_maps
 from helpers.figures.comparisons import differences
 from helpers.figures.models import bytes_bar, loss_curves, sparsity_heatmap
 from helpers.figures.order_points import order_points
@@ -16,6 +17,7 @@ from helpers.figures.systems import systems
 __all__ = [
     "COLOURS",
     "alt_text",
+    "attention_maps",
     "bytes_bar",
     "caption",
     "choices",

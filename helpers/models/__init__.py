@@ -7,6 +7,7 @@ from helpers.models.compact import build, check, own_tensors, share
 from helpers.models.dropout import lighten
 from helpers.models.first_token import FirstTokenLayer, first_token
 from helpers.models.logits import Logits
+from helpers.models.maps import attention_maps
 from helpers.models.students import layer_map, project_embeddings, project_layers
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "FirstTokenLayer",
     "Logits",
     "SHAPES",
+    "attention_maps",
     "build",
     "check",
     "classifier",
