@@ -31,8 +31,8 @@ def test_maps_are_the_softmax_of_the_scores_on_the_mean_over_heads(words) -> Non
     pieces, found = models.attention_maps(given, words, TEXT)
     assert pieces == ["[CLS]", "word1", "word2", "word3", "[SEP]"] and np.shape(found) == (2, 5, 5)
     assert np.allclose(np.sum(found, axis=-1), 1.0)
-    assert given.config._attn_implementation == usual, "the model is left as it was"
-    scores = models.expose_scores(given)(**words(TEXT, return_tensors="pt"), output_attentions=True).attentions
+    assert given.config._attn_implementation == usual and given.training, "the model is left as it was"
+    scores = models.expose_scores(given.eval())(**words(TEXT, return_tensors="pt"), output_attentions=True).attentions
     for ours, layer in zip(found, scores, strict=True):
         assert np.allclose(ours, layer[0].softmax(dim=-1).mean(dim=0).detach().numpy(), atol=1e-6)
 
@@ -60,7 +60,7 @@ def test_a_record_keeps_maps_and_a_figure_shows_them(words, tmp_path: Path) -> N
         assert np.allclose(axis.images[0].get_array(), maps[0])
     both = [np.ravel(kept[whose][0]) for whose in ("teacher", "student")]
     assert f"{np.corrcoef(*both)[0, 1]:.2f}" in figures.caption(figure) and TEXT in figures.caption(figure)
-    assert "1 layers each of teacher" in figures.alt_text(figure)
+    assert "1 layer each of teacher" in figures.alt_text(figure)
 
 
 def test_maps_that_do_not_fit_are_refused(words, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from helpers import figures
 from helpers.environment import InputError
 from helpers.figures import style
+from helpers.labels import ARMS
 from helpers.report import summary
 
 mpl.use("Agg")
@@ -236,3 +237,31 @@ def test_saving_twice_gives_the_same_bytes_and_both_formats(one, tmp_path):
 def test_nothing_to_draw_is_a_sentence(one, draw, message):
     with pytest.raises(InputError, match=message):
         draw(one)
+
+
+# --- pictures of one run that stand for all
+
+
+def test_pictures_of_one_run_say_which(three):
+    drawn = figures.published(three)
+    for name in ("curves", "sparsity"):
+        assert figures.caption(drawn[name]).endswith("SST-2, seed 0, profile `minilm`.") and figures.alt_text(
+            drawn[name]
+        )
+    assert "attention" not in drawn, "no record has maps"
+    assert "size_score_latency" in drawn
+    some = fake_records.study(tasks=("rte", "cola"))
+    assert "RTE, seed 0, profile `mini`." in figures.caption(figures.published(some)["curves"])
+    maps = {"text": "a b", "pieces": ["[CLS]", "a", "b", "[SEP]"], "layers": [2]}
+    maps |= {"teacher": [np.eye(4).tolist()], "student": [np.full((4, 4), 0.25).tolist()]}
+    for record in some:
+        if record["notebook"].startswith("01") and record["task"] == "rte":
+            record["attention"] = maps
+    assert "“a b”" in figures.caption(figures.published(some)["attention"])
+    assert "pair of maps: undefined." in figures.caption(figures.published(some)["attention"]), "one looks everywhere"
+
+
+def test_curves_stand_in_the_order_of_their_stages():
+    figure = figures.loss_curves(dict(sorted(_stages(4).items())))
+    titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
+    assert titles == [ARMS[name] for name in ("teacher", "control", "student_intermediate", "student")]

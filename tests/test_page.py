@@ -109,7 +109,14 @@ def test_a_page_is_written_from_the_files_of_a_repository(study, tmp_path):
     file = write_page(tmp_path, "minilm")
     assert file == tmp_path / "results" / "minilm" / "report.html"
     found = Outline(file.read_text(encoding="utf-8"))
-    assert len(found.images) == 1 and found.images[0]["alt"].startswith("Line charts of score against pruning")
+    starts = (
+        "Scatter of score against time",
+        "Line charts of score against pruning",
+        "Heat map of zeros",
+        "Line charts",
+    )
+    assert len(found.images) == 4
+    assert all(image["alt"].startswith(start) for image, start in zip(found.images, starts, strict=True))
     assert any("Figure 1. Score on the validation split" in text for text in found.texts["p"])
     with pytest.raises(InputError, match="no record"):
         write_page(tmp_path, "mini")

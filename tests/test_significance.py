@@ -102,6 +102,14 @@ def test_p_value_is_that_of_the_interval_it_comes_from():
             scores.p_value(*bad)
 
 
+@given(st.floats(-1, 1), st.floats(1e-3, 1), st.floats(1e-3, 1))
+def test_p_value_is_below_a_twentieth_exactly_where_the_interval_leaves_zero_out(value, below, above):
+    low, high = value - below, value + above
+    p = scores.p_value(value, low, high)
+    if min(abs(low), abs(high)) > 1e-6:
+        assert (p < 0.05) == (low > 0 or high < 0)
+
+
 def test_paired_intervals_hold_a_known_difference_about_95_times_in_100():
     # a right 80 %, b right 75 % of the time, mostly on the same rows: 300 samples of 200 rows
     generator = np.random.default_rng(5)
@@ -193,6 +201,16 @@ def test_flips_of_several_seeds_are_means_and_p_values_a_range():
     assert row["p, McNemar"] == " to ".join(dict.fromkeys(shown))
 
 
+def test_flips_that_some_seeds_did_not_count_are_not_shown():
+    study = _flipped(fake_records.study("minilm", tasks=("rte",), seeds=(0, 1)))
+    for record in study:
+        if record["seed"] == 1:
+            for arm in record["arms"]:
+                if arm["versus"]:
+                    del arm["versus"]["flips"]
+    assert set(report.significance_table(study)["Wrong to right"]) == {"—"}
+
+
 def test_records_without_flips_have_dashes_and_records_without_comparisons_no_table():
     table = report.significance_table(fake_records.study(tasks=("rte",)))
     assert set(table["Wrong to right"]) == {"—"} and "—" not in set(table["p"])
@@ -200,5 +218,5 @@ def test_records_without_flips_have_dashes_and_records_without_comparisons_no_ta
     for record in bare:
         for arm in record["arms"]:
             arm["versus"] = None
-    assert "significance.md" not in report.render_tables(bare)
+    assert "significance.md" not in report.render_tables(bare) and report.significance_table(bare).empty
     assert "significance.md" in report.render_tables(fake_records.study(tasks=("rte",)))

@@ -23,8 +23,8 @@ def attention_maps(attention: Mapping[str, Any]) -> Figure:
     Raises `InputError` where the two have other numbers of layers.
     """
     pieces, pairs = attention["pieces"], list(zip(attention["teacher"], attention["student"], strict=False))
-    if not pairs or len(attention["teacher"]) != len(attention["student"]):
-        raise InputError("Teacher and student need as many attention maps as each other, one or more.")
+    if not pairs or not len(attention["teacher"]) == len(attention["student"]) == len(attention["layers"]):
+        raise InputError("Teacher and student need as many attention maps as each other, one or more, with layers.")
     side = 1.1 + 0.19 * len(pieces)
     figure, grid = plt.subplots(
         2, len(pairs), figsize=(side * len(pairs) + 1.0, 2 * side + 0.8), squeeze=False, layout="constrained"
@@ -42,11 +42,16 @@ def attention_maps(attention: Mapping[str, Any]) -> Figure:
             axis.set_yticks(range(len(pieces)), pieces if column == 0 else [])
     bar = figure.colorbar(picture, ax=list(grid.ravel()), pad=0.01, aspect=30)
     bar.set_label("attention, mean over heads")
-    alike = [float(np.corrcoef(np.ravel(ours), np.ravel(theirs))[0, 1]) for ours, theirs in pairs]
-    told = ", ".join(f"{value:.2f}" for value in alike)
+    told = ", ".join(_alike(np.ravel(ours), np.ravel(theirs)) for ours, theirs in pairs)
     caption = (
         f"Attention on “{attention['text']}”: each row says of which pieces (columns) a piece's new state is made, "
         f"on the mean over heads. Correlation of each pair of maps: {told}."
     )
-    alt = f"Heat maps of attention of {len(pairs)} layers each of teacher and student; correlations {told}."
+    count = f"{len(pairs)} layer{'s' if len(pairs) > 1 else ''}"
+    alt = f"Heat maps of attention of {count} each of teacher and student; correlations {told}."
     return describe(figure, caption=caption, alt=alt)
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> str:
+    """Return the correlation of two maps; one that looks everywhere alike has none."""
+    return "undefined" if np.ptp(one) == 0 or np.ptp(other) == 0 else f"{np.corrcoef(one, other)[0, 1]:.2f}"

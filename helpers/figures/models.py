@@ -86,7 +86,9 @@ def bytes_bar(records: Records) -> Figure:
 @styled
 def loss_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
     """Draw the training loss, and its parts if it has several, against the step; one panel per stage."""
-    stages = {name: rows for name, rows in (curves or {}).items() if rows}
+    order = {name: place for place, name in enumerate(ARMS)}
+    stages = {name: curves[name] for name in sorted(curves or {}, key=lambda name: order.get(name, len(order)))}
+    stages = {name: rows for name, rows in stages.items() if rows}
     if not stages:
         raise InputError("There are no learning curves to draw: the record's `curves` are empty.")
     figure, axes, _ = panels(len(stages), width=4.2, height=3.1, legend=False)

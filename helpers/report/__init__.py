@@ -1,6 +1,6 @@
 """The report's tables and the numbers that the README quotes: they read records and nothing else."""
 
-from helpers.report.claims import claims_table
+from helpers.report.claim_tables import claims_table
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table
 from helpers.report.numbers import headline, profiles, render_headline, write_headline
 from helpers.report.order_tables import answer, findings_table, methods_table, orders_table, pairs_table, swaps_table

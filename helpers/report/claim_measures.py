@@ -7,7 +7,7 @@ import operator
 from collections.abc import Mapping
 from fractions import Fraction
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from helpers.labels import REPORT_METRICS
 from helpers.report import differences, summary
@@ -15,7 +15,7 @@ from helpers.report import reported as own
 from helpers.report.differences import Run, Triple
 from helpers.report.summary import Records, Summary
 
-__all__ = ["MEASURES", "measured", "reported", "tasks_in"]
+__all__ = ["EXACT", "MEASURES", "Answer", "measured", "name_of", "reported"]
 
 MEASURES = {  # name: (unit, in words)
     "share_of_score": ("%", "score of the {arm} in percent of that of the {of}"),
@@ -26,43 +26,54 @@ MEASURES = {  # name: (unit, in words)
     "share_of_parts": ("%", "weights of {arm} in percent of the {of}"),
     "millions": ("million", "weights of {arm} of the {of}"),
 }
+EXACT = ("share_of_bytes", "bytes_saved", "share_of_parts", "millions")  # counted, without an interval
 
 
-def tasks_in(records: Records, measure: Mapping[str, Any]) -> list[str]:
-    """Return the tasks that a measure is about: those it names, or all that have its arm, on one machine if timed."""
-    arm = _arm(measure)
-    if _name(measure) == "time_saved":
-        records, _ = summary.timed(records)
-    named = measure.get("tasks", summary.tasks_of(records, all_of_report=False))
-    return [task for task in named if not isinstance(arm, str) or summary.arms_of(records, arm, task=task)]
+class Answer(NamedTuple):
+    """What a measure gives: a value for each of its parts, and the tasks that it is of.
 
-
-def measured(records: Records, measure: Mapping[str, Any]) -> Summary | None:
-    """Return a measure of the records with its interval, or None where they cannot tell.
-
-    Scores and times are means over tasks; their interval is over examples or batches, or over seeds, whichever is
-    wider. Bytes and weights are exact.
+    A part is a task, an amount of pruning, or, named with no letter, the mean over tasks. `floored` are tasks left out,
+    because what is compared with has not left the floor there and can lose nothing.
     """
-    name, arm, of = _name(measure), _arm(measure), measure["of"]
-    if name in ("share_of_parts", "millions"):
-        return _parts(records, name, arm, of)
-    if name in ("share_of_bytes", "bytes_saved"):
-        found = {run: (value, value, value) for run, value in _bytes(records, arm, of).items()}
-    else:
-        found = {"share_of_score": _shares, "points": _points, "time_saved": _times}[name](records, arm, of)
-    tasks = tasks_in(records, measure)
-    mean = differences.mean_over_tasks(found, tasks) if tasks else None
-    if mean is None or name != "bytes_saved":
-        return mean
-    return Summary(100 - mean.value, 100 - mean.high, 100 - mean.low, mean.seeds)
+
+    parts: Mapping[str, Summary]
+    tasks: tuple[str, ...] = ()
+    floored: tuple[str, ...] = ()
 
 
-def _name(measure: Mapping[str, Any]) -> str:
+def name_of(measure: Mapping[str, Any]) -> str:
+    """Return which of `MEASURES` a measure is."""
     return next(name for name in measure if name in MEASURES)
 
 
-def _arm(measure: Mapping[str, Any]) -> Any:
-    return measure[_name(measure)]
+def measured(records: Records, measure: Mapping[str, Any]) -> Answer | None:
+    """Return a measure of the records with its intervals, or None where they cannot tell.
+
+    Scores and times are of each task, or means over tasks; their interval is over examples or batches, or over seeds,
+    whichever is wider. Bytes and weights are exact.
+    """
+    name, arm, of = name_of(measure), measure[name_of(measure)], measure["of"]
+    if name in ("share_of_parts", "millions"):
+        counted = _parts(records, name, arm, of)
+        return Answer({"": counted}) if counted else None
+    if name == "time_saved":
+        records, _ = summary.timed(records)
+    found = {one: _FOUND[name](records, one, of) for one in (arm if isinstance(arm, list) else [arm])}
+    there = {task for runs in found.values() for _, task in runs}
+    tasks = [task for task in measure.get("tasks", summary.tasks_of(records, all_of_report=False)) if task in there]
+    floored = [task for task in tasks if name == "points" and summary.is_at_floor(records, task, of)]
+    tasks = [task for task in tasks if task not in floored]
+    if not tasks:
+        return None
+    if isinstance(arm, list):
+        parts = {one: differences.mean_over_tasks(runs, tasks) for one, runs in found.items()}
+    elif measure.get("over", "mean") == "mean":
+        parts = {"": differences.mean_over_tasks(found[arm], tasks)}
+    else:
+        parts = {task: differences.mean_over_tasks(found[arm], [task]) for task in tasks}
+    if None in parts.values():
+        return None
+    return Answer(parts, tuple(tasks), tuple(floored))
 
 
 def _parts(records: Records, name: str, parts: Mapping[str, Any], of: str) -> Summary | None:
@@ -75,10 +86,14 @@ def _parts(records: Records, name: str, parts: Mapping[str, Any], of: str) -> Su
     return Summary(value, value, value, seeds=1)
 
 
-def _bytes(records: Records, arm: str, of: str) -> dict[Run, float]:
+def _bytes(records: Records, arm: str, of: str) -> dict[Run, Triple]:
     whole = {_run(record): one["bytes"]["file"] for record, one in summary.arms_of(records, of)}
     found = {_run(record): one["bytes"]["file"] for record, one in summary.arms_of(records, arm)}
-    return {run: size / whole[run] for run, size in found.items() if run in whole}
+    return {run: (size / whole[run],) * 3 for run, size in found.items() if run in whole}
+
+
+def _saved(records: Records, arm: str, of: str) -> dict[Run, Triple]:
+    return {run: tuple(1 - share for share in shares) for run, shares in _bytes(records, arm, of).items()}
 
 
 def _points(records: Records, arm: str, of: str) -> dict[Run, Triple]:
@@ -86,7 +101,9 @@ def _points(records: Records, arm: str, of: str) -> dict[Run, Triple]:
     return {
         _run(record): (versus["difference"], versus["low"], versus["high"])
         for record, one in summary.arms_of(records, arm)
-        if (versus := one["versus"]) and versus["arm"] == of
+        if (versus := one["versus"])
+        and versus["arm"] == of
+        and None not in map(versus.get, ("difference", "low", "high"))
     }
 
 
@@ -99,9 +116,10 @@ def _shares(records: Records, arm: str, of: str) -> dict[Run, Triple]:
         if run not in whole or not one["scores"]:
             continue
         score, other = one["scores"][metric], whole[run][1]["scores"][metric]
+        if None in (*score.values(), *other.values()) or other["value"] <= 0:
+            continue
         value, low, high = paired.get(run) or _apart(score, other)
-        if other["value"] > 0:
-            found[run] = tuple(1 + each / other["value"] for each in (value, low, high))
+        found[run] = tuple(1 + each / other["value"] for each in (value, low, high))
     return found
 
 
@@ -114,11 +132,10 @@ def _apart(one: Mapping[str, float], other: Mapping[str, float]) -> Triple:
 
 
 def _times(records: Records, arm: str, of: str) -> dict[Run, Triple]:
-    """Return the share of another's time that an arm saves, from how fast both are beside the same baseline."""
-    kept, _ = summary.timed(records)
-    whole = {_run(record): one for record, one in summary.arms_of(kept, of) if _speed(one)}
+    """Return the share of another's time that an arm saves, from how fast both are beside one baseline in one run."""
+    whole = {_run(record): one for record, one in summary.arms_of(records, of) if _speed(one)}
     found = {}
-    for record, one in summary.arms_of(kept, arm):
+    for record, one in summary.arms_of(records, arm):
         if not _speed(one) or _run(record) not in whole:
             continue
         ours, theirs = _speed(one), _speed(whole[_run(record)])
@@ -138,24 +155,42 @@ def _run(record: Mapping[str, Any]) -> Run:
     return record["seed"], record["task"]
 
 
+_FOUND = {
+    "share_of_score": _shares,
+    "points": _points,
+    "share_of_bytes": _bytes,
+    "bytes_saved": _saved,
+    "time_saved": _times,
+}
+
+
 # ---- the report's own tables
 
 
-def reported(measure: Mapping[str, Any]) -> float | None:
-    """Return the same measure of the report's own tables, single runs, or None where they do not have it."""
-    name, arm, of = _name(measure), _arm(measure), measure["of"]
-    if not isinstance(arm, str) or arm not in own.SYSTEMS:
-        return None
-    ours, theirs = own.SYSTEMS[arm], own.SYSTEMS[of]
+def reported(measure: Mapping[str, Any], answer: Answer) -> dict[str, float]:
+    """Return the same measure of the report's own tables, single runs, for the parts and tasks of an answer.
 
-    def both(number: int, column: str) -> tuple[float, float]:
-        return tuple(float(own.table(number).loc[system, column]) for system in (ours, theirs))
-
-    tasks = measure.get("tasks", REPORT_METRICS)
+    What its tables lack is not there: a mean only if they have all of the tasks.
+    """
+    name, arm, of = name_of(measure), measure[name_of(measure)], measure["of"]
+    if not isinstance(arm, str) or arm not in own.SYSTEMS or of not in own.SYSTEMS:
+        return {}
     if name in ("share_of_bytes", "bytes_saved"):
-        share = 100 * operator.truediv(*both(1, "size_mb"))
-        return share if name == "share_of_bytes" else 100 - share
+        share = 100 * operator.truediv(*_both(1, "size_mb", arm, of))
+        return {"": share if name == "share_of_bytes" else 100 - share}
+    found = {task: _of_task(name, task, arm, of) for task in answer.tasks if task in REPORT_METRICS}
+    if "" not in answer.parts:
+        return found
+    return {"": fmean(found.values())} if len(found) == len(answer.tasks) else {}
+
+
+def _of_task(name: str, task: str, arm: str, of: str) -> float:
     if name == "time_saved":
-        return 100 * (1 - fmean(operator.truediv(*both(2, task)) for task in tasks))
-    scores = [both(1, own.column(task, REPORT_METRICS[task][0])) for task in tasks]
-    return 100 * fmean(a / b if name == "share_of_score" else a - b for a, b in scores)
+        return 100 * (1 - operator.truediv(*_both(2, task, arm, of)))
+    ours, theirs = _both(1, own.column(task, REPORT_METRICS[task][0]), arm, of)
+    return 100 * (ours / theirs if name == "share_of_score" else ours - theirs)
+
+
+def _both(number: int, column: str, arm: str, of: str) -> tuple[float, float]:
+    ours, theirs = (float(own.table(number).loc[own.SYSTEMS[each], column]) for each in (arm, of))
+    return ours, theirs

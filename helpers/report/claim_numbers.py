@@ -6,6 +6,7 @@ from statistics import fmean
 
 from helpers.labels import REPORT_METRICS
 from helpers.report import reported, summary
+from helpers.report.claim_measures import EXACT, name_of
 from helpers.report.claims import CONTRADICTED, REPRODUCED, judged
 from helpers.report.summary import Records
 
@@ -13,12 +14,18 @@ __all__ = ["claim_numbers", "kept_numbers"]
 
 
 def claim_numbers(*profiles: Records) -> dict[str, tuple[int, str]]:
-    """Return, each with its unit, how many claims were judged, and how many of them hold and do not."""
-    said = [verdict for *_, verdict in judged(*profiles)]
+    """Return, each with its unit, how many claims were judged, how many hold and do not, and how many are counts.
+
+    A count of bytes or weights has no interval: it says how the models are built, not what training makes of them.
+    """
+    every = judged(*profiles)
+    said = [one.verdict for one in every]
     found = {
         "judged": len(said),
         "reproduced": said.count(REPRODUCED),
         "contradicted": sum(verdict.startswith(CONTRADICTED) for verdict in said),
+        "counted": sum(name_of(one.claim.measure) in EXACT for one in every),
+        "counted_reproduced": sum(name_of(one.claim.measure) in EXACT and one.verdict == REPRODUCED for one in every),
     }
     return {f"claims_{name}": (count, "claims") for name, count in found.items()} if said else {}
 
@@ -39,7 +46,7 @@ def kept_numbers(records: Records) -> dict[str, tuple[float, str]]:
         seeds = {record["seed"] for record, _ in summary.arms_of(records, "student", task=task)}
         numbers[f"seeds_{task}"] = (len(seeds), "seeds")
     reached = sum(_reaches(records, task) for task in kept)
-    return numbers | {"tasks_at_report_tinybert": (reached, f"of {len(REPORT_METRICS)} tasks")}
+    return numbers | {"tasks_at_report_tinybert": (reached, f"of {len(REPORT_METRICS)} tasks, {len(kept)} measured")}
 
 
 def _reaches(records: Records, task: str) -> bool:

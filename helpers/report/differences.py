@@ -42,8 +42,12 @@ def p_value(records: Records, task: str, arm: str) -> float | None:
 
 
 def flips(records: Records, task: str, arm: str) -> list[Mapping[str, int]]:
-    """Return per seed how many answers changed beside the arm's reference; none where answers are scores."""
-    return [one["flips"] for one in _versus(records, task, arm) if one.get("flips")]
+    """Return per seed how many answers changed beside the arm's reference.
+
+    None where answers are scores, or where not every seed's record counted them.
+    """
+    found = _versus(records, task, arm)
+    return [one["flips"] for one in found] if all(one.get("flips") for one in found) else []
 
 
 def _versus(records: Records, task: str, arm: str) -> list[Mapping[str, Any]]:

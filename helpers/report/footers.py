@@ -8,6 +8,7 @@ from helpers.labels import ARMS, FILES, ORDERS, SPEEDS, STUDY, SYSTEMS, joined, 
 from helpers.report import differences, orders, summary
 from helpers.report.captions import interval_name, seeds_per_task
 from helpers.report.cells import number
+from helpers.report.claim_tables import not_judged
 from helpers.report.comparisons import COMPARISONS, ladders
 from helpers.report.provenance import generated, provenance, read_from, remade_by
 from helpers.report.reading import HOW_TO_READ
@@ -67,6 +68,8 @@ def footer(records: Records, table: str, command: str) -> str:
     if table in _PROGRAMS:
         records = timed
         reading += [_noise(records, "starts") if table == "programs" else "", _missing(records)]
+    if table == "claims":
+        reading.append(not_judged(records))
     if table in ("table1", "differences", "significance"):
         reading += [_noise(records, table), _references(records) if table == "table1" else ""]
     if table in ("table1", "differences", "significance", "retention"):

@@ -30,11 +30,15 @@ class Picture(NamedTuple):
 
 _SECTIONS = (  # title, tables by file name, figures by file name
     ("What others claim", ("claims",), ()),
-    ("Size and score", ("table1", "retention"), ()),
-    ("Pruning", (), ("figure1",)),
+    ("Size and score", ("table1", "retention"), ("size_score_latency",)),
+    ("Pruning", (), ("figure1", "sparsity")),
     ("Time", ("table2", "latency"), ()),
     ("More than chance?", ("differences", "significance"), ()),
-    ("How the student was made", ("starts", "teachers", "ablations", "augmentation", "ladder"), ("curves",)),
+    (
+        "How the student was made",
+        ("starts", "teachers", "ablations", "augmentation", "ladder"),
+        ("curves", "attention"),
+    ),
     ("Other systems", ("systems", "distilbert", "albert", "low_rank", "structured"), ("systems", "removal")),
     ("Small files", ("storage",), ("storage",)),
     ("Fast answers", ("programs", "program_times", "factors"), ("programs", "factors")),

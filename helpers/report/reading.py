@@ -17,13 +17,16 @@ HOW_TO_READ = {  # by the table's file name
     "from the interval over examples or over seeds, whichever gives more. Holm: adjusted for the number of tasks: "
     "below 0.05, told apart although several were tried. Wrong to right, right to wrong: rows whose answer "
     "changed so, on the mean over seeds; McNemar: how likely chance alone splits them as unevenly, lowest to highest "
-    "over seeds. Scores of STS-B do not flip.",
+    "over seeds, not adjusted. It is about right and wrong answers, whatever the task's metric is. Scores of STS-B do "
+    "not flip, and older records did not count flips.",
     "claims": "What the report *Applying further model compression to TinyBERT* and the overview *A Detailed Overview "
-    "of BERT Model Compression Methods* say, the measure that answers it, and the values at which it holds (about: "
-    "give or take a tenth; points are hundredths of the mean score). The report's tables: the same measure of its own "
-    "single runs. Here: with a 95 % interval over examples or batches or, with several seeds, over these, whichever is "
-    "wider. Reproduced: the whole interval lies where the claim holds; contradicted: none of it does; not decidable: "
-    "neither. A verdict is about the models, rows, text and machine of this study, which are not the claim's.",
+    "of BERT Model Compression Methods* say, and the values at which it holds (about: give or take a tenth; points are "
+    "hundredths of the score; each, most: asked task by task, or amount by amount). Here: with a 95 % interval over "
+    "examples or batches or, with several seeds, over these, whichever is wider; where no task is named, the mean over "
+    "tasks. The report's tables: the same of its own single runs, over the same tasks. Reproduced: the whole "
+    "interval lies where the claim holds; contradicted: none of it does; not decidable: neither. Shares of a score are "
+    "of the score itself, not of what is above the floor. A verdict is about the models, rows, text and machine of "
+    "this study, which are not the claim's.",
     "latency": "Milliseconds per batch: median and, in brackets, 95th percentile; at true lengths the batches differ "
     "in length, and the percentile is about the long ones. Speed-up: the median of "
     "time(BERT-base shape) / time(system), batch by batch, with its 95 % interval.",

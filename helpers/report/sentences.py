@@ -50,13 +50,7 @@ def sentences(numbers: Mapping[str, Mapping[str, Any]], tasks: list[str], *, gen
     said += _file_sentences(numbers)
     said += _speed_sentences(value)
     said += _order_sentences(value)
-    if "claims_judged" in value:
-        judged, same, other = (value[f"claims_{name}"] for name in ("judged", "reproduced", "contradicted"))
-        said.append(
-            f"Of {judged} claims of the report and of an overview of the field, {same} are reproduced here, {other} "
-            f"contradicted, and {judged - same - other} not decidable at this number of rows and seeds: "
-            "[each with its verdict](#what-others-claim)."
-        )
+    said += _claims_sentences(value)
     if generated:
         said.append("The scores below are about small generated tasks, not about GLUE.")
     return "\n\n".join(said)
@@ -156,6 +150,22 @@ def _order_sentences(value: Mapping[str, Any]) -> list[str]:
     if "order_swaps_noise" in value:
         text += f" Inside noise: {value['order_swaps_noise']}."
     return [f"{text} The [answer](results/minilm_systems/order_answer.md) has a line for each, {_ORDER_LINKS}."]
+
+
+def _claims_sentences(value: Mapping[str, Any]) -> list[str]:
+    """Say how many claims of others hold here, those that are mere counts apart."""
+    if "claims_judged" not in value:
+        return []
+    judged, same, other, counted, exact = (
+        value[f"claims_{name}"] for name in ("judged", "reproduced", "contradicted", "counted", "counted_reproduced")
+    )
+    held = f"{same - exact} {'is' if same - exact == 1 else 'are'} reproduced here"
+    return [
+        f"Of {judged - counted} claims of the report and of an overview of the field about scores and times, {held}, "
+        f"{other - (counted - exact)} contradicted, and {judged - same - other} not decidable at this number of rows "
+        f"and seeds; of {counted} about bytes and numbers of weights, which are counted, {exact} are reproduced: "
+        "[each with its verdict](#what-others-claim)."
+    ]
 
 
 def _interval(value: Mapping[str, Any], name: str) -> str:

@@ -41,7 +41,7 @@ def significance_table(records: Records) -> pd.DataFrame:
             row |= {"Difference": cells.change(records, task, arm), "Seeds": str(versus.seeds)}
             row |= {"p": _p(p_values.get(task)), "p, Holm": _p(adjusted.get(task))}
             rows.append(row | _flipped(differences.flips(records, task, arm)))
-    return pd.DataFrame(rows).set_index(["System", "Task"])
+    return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["System", "Task"]).set_index(["System", "Task"])
 
 
 def _flipped(found: Sequence[Mapping[str, int]]) -> dict[str, str]:

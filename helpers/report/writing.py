@@ -12,7 +12,8 @@ from helpers import records
 from helpers.environment import InputError
 from helpers.labels import RUNGS
 from helpers.report import captions, provenance, summary
-from helpers.report.claims import claims_table, has_claims, judged
+from helpers.report.claim_tables import claims_table, has_claims
+from helpers.report.claims import judged
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table, ladders
 from helpers.report.footers import footer
 from helpers.report.numbers import JUDGES, headline, profiles
@@ -39,6 +40,11 @@ from helpers.report.tables import difference_table, latency_table, markdown, ret
 
 __all__ = ["readme_block", "render_tables", "replace_block", "update_readme", "write_tables"]
 
+_CLAIMS_LINKS = (
+    "With each measure in words: [minilm](results/minilm/claims.md), "
+    "[minilm_systems](results/minilm_systems/claims.md); the claims as data: "
+    "[claims.yaml](results/reported/claims.yaml)."
+)
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 _TABLES = {  # file name: (function, the row that the others are compared with)
     "table1": (table1, "teacher"),
@@ -124,8 +130,8 @@ def readme_block(results_folder: str | Path) -> str:
         parts.append(captions.figure1_caption(some))
     judging = [by_profile[name] for name in JUDGES if name in by_profile]
     if judged(*judging):
-        short = claims_table(*judging).drop(columns=["Measure", "Holds"])
-        parts += ["## What others claim", markdown(short, baseline=""), HOW_TO_READ["claims"]]
+        short = claims_table(*judging).drop(columns=["Measure"])
+        parts += ["## What others claim", markdown(short, baseline=""), HOW_TO_READ["claims"], _CLAIMS_LINKS]
     return "\n\n".join(part.strip() for part in [*parts, END] if part)
 
 

@@ -72,15 +72,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def p_value(difference: float, low: float, high: float, *, degrees: int | None = None, level: float = 0.95) -> float:
     """Return the p-value, on two sides, of a difference whose interval is that of a normal or, with `degrees`, a t.
 
-    The interval's half-width says what the standard error is; 1 where it has no width and no difference.
+    Its half towards zero says what the standard error is: below 0.05 where a 95 % interval leaves zero out, and above
+    where it does not. 1 where there is no difference.
 
     >>> round(p_value(1.96, 0.0, 3.92), 3)
     0.05
     """
-    spread = stats.norm if degrees is None else stats.t(degrees)
-    error = (high - low) / 2 / spread.ppf((1 + level) / 2)
-    if math.isnan(error) or error < 0:
+    if math.isnan(low) or math.isnan(high) or not low <= difference <= high:
         raise InputError(f"[{low}, {high}] is no interval of {difference}: give its two ends, the lower first.")
-    if error == 0:
-        return 1.0 if difference == 0 else 0.0
-    return float(2 * spread.sf(abs(difference) / error))
+    if difference == 0:
+        return 1.0
+    spread = stats.norm if degrees is None else stats.t(degrees)
+    towards_zero = difference - low if difference > 0 else high - difference
+    error = towards_zero / spread.ppf((1 + level) / 2)
+    return float(2 * spread.sf(abs(difference) / error)) if error else 0.0

@@ -13,13 +13,14 @@ from typing import Any, NoReturn
 import yaml
 
 from helpers import profiles, report
-from helpers.artifacts import Store, default_folder
+from helpers.artifacts import default_folder
 from helpers.environment import InputError, RunError
 from helpers.records import read_all
 from helpers.runs import results_folder
-from helpers.study import books, grid, jobs, planning
+from helpers.study import books, grid, jobs, planning, stored
 from helpers.study.pages import write_page
 from helpers.study.publish import publish
+from helpers.study.submission import MODELS, submit
 
 __all__ = ["main"]
 
@@ -85,6 +86,17 @@ def _parser() -> argparse.ArgumentParser:
         "outputs", help="run the notebooks in place with their defaults, to commit what they show"
     )
     outputs.set_defaults(command=_outputs)
+    hand_in = commands.add_parser(
+        "submit", help="write the files that GLUE's leaderboard takes, for tasks with a test split", allow_abbrev=False
+    )
+    hand_in.add_argument("--profile", required=True, help="a file of notebooks/params")
+    hand_in.add_argument("--tasks", type=_words, help="tasks, with commas (default: the profile's)")
+    hand_in.add_argument("--seed", type=int, default=0, help="whose model (default: 0)")
+    hand_in.add_argument("--model", default="student", help=f"{', '.join(MODELS)} (default: student)")
+    hand_in.add_argument("--data", help="a folder in the layout of the hub's nyu-mll/glue, or a hub id")
+    hand_in.add_argument("--text", help="a folder of parquet files with a column `text`")
+    hand_in.add_argument("--nli", help="a folder of inference pairs, or a hub id with mnli")
+    hand_in.set_defaults(command=_submit)
     clean = commands.add_parser("clean", help="remove artifacts that no record refers to")
     clean.set_defaults(command=_clean)
     return parser
@@ -164,25 +176,8 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _status(given: argparse.Namespace) -> int:
-    store = Store()
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for key, manifest in store.manifests().items():
-        groups.setdefault(key if given.each else key.rpartition("-")[0], []).append(manifest)
-    if groups:
-        print(f"{'size':>12}  {'count':>5}  {'to build':>11}  {'newest':<20}  {'artifact' if given.each else 'step'}")
-    for name, some in groups.items():
-        seconds, newest = sum(each["seconds"] for each in some), max(each["created"] for each in some)
-        print(f"{_megabytes(some):9.1f} MB  {len(some):5}  {seconds:9.1f} s  {newest}  {name}")
-    found = [manifest for some in groups.values() for manifest in some]
-    small = [path.stat().st_size for path in store.folder.glob("files/*/*/*.model")]
-    if small:
-        print(f"{sum(small) / 1e6:9.1f} MB in {len(small)} small files under {store.folder.name}/files/")
-    print(f"{_megabytes(found):9.1f} MB in {len(found)} artifacts under {store.folder.name}/")
+    print(stored.status(each=given.each))
     return 0
-
-
-def _megabytes(manifests: list[dict[str, Any]]) -> float:
-    return sum(manifest["size_bytes"] for manifest in manifests) / 1e6
 
 
 def _report(given: argparse.Namespace) -> int:
@@ -196,6 +191,13 @@ def _report(given: argparse.Namespace) -> int:
     return 0
 
 
+def _submit(given: argparse.Namespace) -> int:
+    changes = planning.changed({"data": given.data, "text": given.text, "nli": given.nli}, {})
+    written = submit(given.profile, wanted=given.tasks, seed=given.seed, model=given.model, changes=changes)
+    print("\n".join(os.path.relpath(file) for file in written))
+    return 0
+
+
 def _outputs(_: argparse.Namespace) -> int:
     for notebook in sorted(books.NOTEBOOKS.glob("*.ipynb")):
         jobs.refresh(notebook)
@@ -204,12 +206,5 @@ def _outputs(_: argparse.Namespace) -> int:
 
 
 def _clean(_: argparse.Namespace) -> int:
-    store = Store()
-    folders = [results_folder(name) for name in profiles.names()] + sorted(store.folder.glob("records/*"))
-    found = [record for folder in folders for record in read_all(folder)]
-    keep = {arm["predictions"]["artifact"] for record in found for arm in record["arms"] if arm["predictions"]}
-    # a study that was stopped has models that no record refers to yet
-    last = max((record["created"] for record in found), default="")
-    keep |= {key for key, manifest in store.manifests().items() if manifest["created"] > last}
-    print(f"{store.clean(keep) / 1e6:.1f} MB freed; what records refer to, and what is newer than all, was kept.")
+    print(stored.clean())
     return 0

@@ -21,7 +21,7 @@ from helpers.study import books
 from helpers.study.books import Notebook
 from helpers.study.jobs import Job
 
-__all__ = ["plan"]
+__all__ = ["changed", "plan"]
 
 HELPERS = ROOT / "helpers"
 # these show records and start notebooks; no record depends on them
@@ -51,7 +51,7 @@ def plan(
     workers = usual.get("workers", 1) if workers is None else workers
     if workers < 1:
         raise InputError(f"The number of workers must be at least 1, not {workers}.")
-    changes = _changes(inputs or {}, parameters or {})
+    changes = changed(inputs or {}, parameters or {})
     _check_disk(usual.get("disk_gb", 1))
     helpers = _helpers_digest()
     jobs: list[Job] = []
@@ -130,8 +130,11 @@ def _grid(usual: Mapping[str, Any], seeds: Sequence[int] | None) -> tuple[list[s
     return wanted, numbers
 
 
-def _changes(inputs: Mapping[str, str | None], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Put together what is given in place of the profile's values, folders as the notebooks see them."""
+def changed(inputs: Mapping[str, str | None], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Put together what is given in place of the profile's values, folders as the notebooks see them.
+
+    Raises `InputError` for a parameter that is not known or given twice.
+    """
     given = {name: value for name, value in inputs.items() if value}
     for name in parameters:
         if name not in profiles.SETTINGS:
