@@ -7,7 +7,7 @@ import fake_records
 import pytest
 
 from helpers import figures, records, report
-from helpers.environment import InputError
+from helpers.environment import InputError, RunError
 from helpers.profiles import ROOT
 from helpers.report import page as page_of
 from helpers.report import writing
@@ -120,6 +120,9 @@ def test_a_page_is_written_from_the_files_of_a_repository(study, tmp_path):
     assert any("Figure 1. Score on the validation split" in text for text in found.texts["p"])
     with pytest.raises(InputError, match="no record"):
         write_page(tmp_path, "mini")
+    records.write_text(tmp_path / "figures" / "minilm" / "other.svg", "text")
+    with pytest.raises(RunError, match=r"other\.svg is no picture .*remove it"):
+        write_page(tmp_path, "minilm")
 
 
 def test_generated_scores_say_so_at_the_top():

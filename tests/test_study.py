@@ -184,7 +184,7 @@ def test_a_study_ends_with_its_tables(
 ) -> None:
     store(house, fake_records.study(seeds=(0, 1)))
     for file in ("results/mini/table1.md", "figures/mini/figure1.svg", "figures/mini/figure1.png"):
-        records.write_text(house / file, "text")
+        records.write_text(house / file, "<svg/>")
     monkeypatch.setattr(grid, "execute", lambda job: "")
     published = []
     monkeypatch.setattr(commands, "publish", published.append)
@@ -196,7 +196,7 @@ def test_a_study_ends_with_its_tables(
     assert first < out.index("| distilled student") < second < out.rindex("BERT-base shape")
     assert "*inside noise*" in out and "Made by `make study" in out, "what stands under the tables is printed, too"
     assert "Not of this run, in these tables: seeds 1, which were published or made before.\n" in out
-    files = "\nresults/mini: table1.md\nfigures/mini: figure1.png, figure1.svg\n"
+    files = "\nresults/mini: report.html, table1.md\nfigures/mini: figure1.png, figure1.svg\n"
     assert f"{files}results/mini/records: what all of these are made from, README.md's numbers too\n" in out
     assert out.rstrip().endswith("/artifacts/runs/mini: the executed notebooks")
     assert out.count("done in 0 s") == len(profiles.settings("mini")["study"]["tasks"])
@@ -316,7 +316,9 @@ def test_report_writes_and_checks(house: Path, capsys: pytest.CaptureFixture) ->
     assert all(name in said for name in ("results/headline.json", "results/mini/table1.md", "README.md"))
     assert not (house / "results" / "headline.json").exists()
     assert commands.main(["report"]) == 0
-    assert capsys.readouterr().out.endswith(" written\n")
+    out = capsys.readouterr().out
+    assert " written\n" in out and out.rstrip().endswith("results/mini/report.html")
+    assert "Profile mini" in (house / "results" / "mini" / "report.html").read_text(encoding="utf-8")
     assert commands.main(["report", "--check"]) == 0
     assert capsys.readouterr().out == "everything is up to date with the records\n"
     assert commands.main(["report", "--chek"]) == 2

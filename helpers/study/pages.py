@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from helpers import records, report
+from helpers.environment import RunError
 
 __all__ = ["write_page"]
 
@@ -15,7 +16,7 @@ _DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
 def write_page(root: Path, profile: str) -> Path:
     """Write `results/<profile>/report.html` from the records and figures of a repository; return its path.
 
-    Raises InputError when the profile has no record.
+    Raises InputError when the profile has no record, RunError for a figure that is none.
     """
     some = records.read_all(root / "results" / profile / "records")
     pictures = [_picture(file) for file in sorted((root / "figures" / profile).glob("*.svg"))]
@@ -26,7 +27,10 @@ def write_page(root: Path, profile: str) -> Path:
 def _picture(file: Path) -> report.Picture:
     """Read a figure with the words that it carries (`figures.save`)."""
     svg = file.read_bytes()
-    tree = ElementTree.fromstring(svg)
+    try:
+        tree = ElementTree.fromstring(svg)
+    except ElementTree.ParseError as error:
+        raise RunError(f"{file} is no picture ({error}): remove it and run `make report`.") from error
     words = {
         name: next((each.text or "" for each in tree.iter(f"{_DUBLIN_CORE}{name}")), "")
         for name in ("title", "description")
