@@ -106,7 +106,7 @@ def test_a_page_is_written_from_the_files_of_a_repository(study, tmp_path):
         records.write(record, tmp_path / "results" / "minilm" / "records")
     for name, figure in figures.published(study).items():
         figures.save(figure, tmp_path / "figures" / "minilm", name)
-    file = write_page(tmp_path, "minilm")
+    file = write_page(tmp_path, study)
     assert file == tmp_path / "results" / "minilm" / "report.html"
     found = Outline(file.read_text(encoding="utf-8"))
     starts = (
@@ -119,10 +119,10 @@ def test_a_page_is_written_from_the_files_of_a_repository(study, tmp_path):
     assert all(image["alt"].startswith(start) for image, start in zip(found.images, starts, strict=True))
     assert any("Figure 1. Score on the validation split" in text for text in found.texts["p"])
     with pytest.raises(InputError, match="no record"):
-        write_page(tmp_path, "mini")
+        write_page(tmp_path, [])
     records.write_text(tmp_path / "figures" / "minilm" / "other.svg", "text")
     with pytest.raises(RunError, match=r"other\.svg is no picture .*remove it"):
-        write_page(tmp_path, "minilm")
+        write_page(tmp_path, study)
 
 
 def test_generated_scores_say_so_at_the_top():

@@ -96,26 +96,15 @@ def _saved(records: Records, arm: str, of: str) -> dict[Run, Triple]:
     return {run: tuple(1 - share for share in shares) for run, shares in _bytes(records, arm, of).items()}
 
 
-def _points(records: Records, arm: str, of: str) -> dict[Run, Triple]:
-    """Return the paired differences of an arm to its reference; of another arm than that, none."""
-    return {
-        _run(record): (versus["difference"], versus["low"], versus["high"])
-        for record, one in summary.arms_of(records, arm)
-        if (versus := one["versus"])
-        and versus["arm"] == of
-        and None not in map(versus.get, ("difference", "low", "high"))
-    }
-
-
 def _shares(records: Records, arm: str, of: str) -> dict[Run, Triple]:
     """Return an arm's score over another's; where they were not compared in pairs, with the wider interval of both."""
-    whole = {_run(record): (record, one) for record, one in summary.arms_of(records, of) if one["scores"]}
-    paired, found = _points(records, arm, of), {}
+    whole = {_run(record): one["scores"] for record, one in summary.arms_of(records, of) if one["scores"]}
+    paired, found = differences.by_run(records, arm, of=of), {}
     for record, one in summary.arms_of(records, arm):
         run, metric = _run(record), record["metrics"][0]
         if run not in whole or not one["scores"]:
             continue
-        score, other = one["scores"][metric], whole[run][1]["scores"][metric]
+        score, other = one["scores"][metric], whole[run][metric]
         if None in (*score.values(), *other.values()) or other["value"] <= 0:
             continue
         value, low, high = paired.get(run) or _apart(score, other)
@@ -157,7 +146,7 @@ def _run(record: Mapping[str, Any]) -> Run:
 
 _FOUND = {
     "share_of_score": _shares,
-    "points": _points,
+    "points": lambda records, arm, of: differences.by_run(records, arm, of=of),
     "share_of_bytes": _bytes,
     "bytes_saved": _saved,
     "time_saved": _times,

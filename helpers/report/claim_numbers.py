@@ -1,4 +1,4 @@
-"""The few numbers about the report's claims that the README quotes."""
+"""The few numbers about the report's claims, and about what the student keeps, in `headline.json`."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 from helpers import scores
 from helpers.report.summary import Records, Summary, arms_of, over_seeds, wider
 
-__all__ = ["Run", "Triple", "difference", "flips", "mean_over_tasks", "p_value"]
+__all__ = ["Run", "Triple", "by_run", "difference", "flips", "mean_over_tasks", "p_value"]
 
 Triple = tuple[float, float, float]  # a difference and the ends of its interval
 Run = tuple[int, str]  # a seed and a task
@@ -27,6 +27,20 @@ def difference(records: Records, task: str, arm: str) -> tuple[str, Summary] | N
     triples = [(one["difference"], one["low"], one["high"]) for one in found]
     summary = over_seeds(triples)
     return None if summary is None else (found[0]["arm"], wider(summary, triples))
+
+
+def by_run(records: Records, arm: str, *, of: str | None = None) -> dict[Run, Triple]:
+    """Return an arm's paired differences to its reference by seed and task; those that are undefined are left out.
+
+    With `of`, only those to that arm.
+    """
+    found = {(record["seed"], record["task"]): one["versus"] for record, one in arms_of(records, arm) if one["versus"]}
+    triples = {
+        run: (versus["difference"], versus["low"], versus["high"])
+        for run, versus in found.items()
+        if of in (None, versus["arm"])
+    }
+    return {run: triple for run, triple in triples.items() if None not in triple}
 
 
 def p_value(records: Records, task: str, arm: str) -> float | None:

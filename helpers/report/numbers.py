@@ -104,7 +104,7 @@ def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
     return numbers
 
 
-JUDGES = ("minilm", "minilm_systems")  # whose records judge claims, the first that can
+JUDGES = ("minilm", "minilm_systems")  # whose records judge claims
 _SYSTEMS = {  # of the profile minilm_systems: the number's name, the arm
     "systems_teacher": "teacher",
     "systems_student": "student",

@@ -8,7 +8,7 @@ from typing import Any
 
 from helpers.labels import ORDERS
 from helpers.report import summary
-from helpers.report.differences import Run, Triple, mean_over_tasks
+from helpers.report.differences import Run, Triple, by_run, mean_over_tasks
 from helpers.report.summary import Records, Summary
 
 __all__ = [
@@ -107,11 +107,7 @@ def says_nothing(records: Records, one: str, other: str) -> bool:
 
 def to_student(records: Records, arm: str, *, tasks: Sequence[str] | None = None) -> Summary | None:
     """Return a model's mean difference over tasks to the whole distilled student, in points (hundredths)."""
-    found = {
-        (record["seed"], record["task"]): _triple(one["versus"])
-        for record, one in summary.arms_of(of_orders(records), arm)
-        if one["versus"]
-    }
+    found = by_run(of_orders(records), arm)
     return mean_over_tasks(found, tasks_of(records) if tasks is None else tasks)
 
 

@@ -128,7 +128,6 @@ def _run(given: argparse.Namespace) -> int:
     made, own = {job.records for job in jobs if job.records}, results_folder(given.profile)
     if (own in made or not made) and read_all(own):
         publish(profiles.ROOT)  # the README quotes some of these records
-        write_page(profiles.ROOT, given.profile)
         _show(given.profile, {job.seed for job in jobs if job.seed is not None})
     failed = {job for job, _ in failures}
     for folder in sorted(made - {own}):
@@ -146,11 +145,12 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _show(profile: str, seeds: set[int]) -> None:
-    """Print Table 1 and Table 2 with what they rest on, and where everything is.
+    """Write the page, print Table 1 and Table 2 with what they rest on, and where everything is.
 
     A reader of a checkout sees the published seeds, too; those that are not among `seeds`, which were run, are named.
     """
     some = read_all(results_folder(profile))
+    write_page(profiles.ROOT, some)
     _tables(some)
     others = [str(seed) for seed in sorted({record["seed"] for record in some} - seeds)]
     if others:
@@ -186,7 +186,7 @@ def _report(given: argparse.Namespace) -> int:
         raise RunError(f"These are not what the records say; run `make report`: {', '.join(stale)}.")
     print("; ".join(stale) + " written" if stale else "everything is up to date with the records")
     if not given.check:
-        pages = [write_page(profiles.ROOT, name) for name in report.profiles(profiles.ROOT / "results")]
+        pages = [write_page(profiles.ROOT, some) for some in report.profiles(profiles.ROOT / "results").values()]
         print(f"As pages, each a file for any browser: {', '.join(os.path.relpath(page) for page in pages)}")
     return 0
 

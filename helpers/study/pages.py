@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from helpers import records, report
@@ -13,14 +15,15 @@ __all__ = ["write_page"]
 _DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
 
 
-def write_page(root: Path, profile: str) -> Path:
-    """Write `results/<profile>/report.html` from the records and figures of a repository; return its path.
+def write_page(root: Path, some: Sequence[Mapping[str, Any]]) -> Path:
+    """Write `results/<profile>/report.html` from a profile's records and the figures of a repository; return its path.
 
-    Raises InputError when the profile has no record, RunError for a figure that is none.
+    Raises InputError when there is no record, RunError for a figure that is none.
     """
-    some = records.read_all(root / "results" / profile / "records")
+    tables = report.render_tables(some)
+    profile = some[0]["profile"]
     pictures = [_picture(file) for file in sorted((root / "figures" / profile).glob("*.svg"))]
-    text = report.render_page(some, report.render_tables(some), pictures)
+    text = report.render_page(some, tables, pictures)
     return records.write_text(root / "results" / profile / "report.html", text)
 
 
