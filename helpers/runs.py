@@ -40,13 +40,14 @@ def _portable(value: Any) -> Any:
 
 
 def _data(chain: Chain) -> dict[str, Any]:
-    """Describe all rows that a run read: the task's, and the pairs that its teacher saw before."""
+    """Describe all rows that a run read: the task's, and the inference pairs that came before."""
     described = chain.data.describe()
-    if chain.nli is not None and "teacher" not in chain.sources:
-        pairs = chain.nli
+    if chain.pairs is not None:
+        pairs = chain.pairs.data
+        who = "teacher, control and student were" if chain.starts_from_pairs else "the teacher, not the control, was"
         told = (
-            f"the teacher, not the control, was first trained on {len(pairs.train):,} inference pairs "
-            f"({pairs.name}, fingerprint {pairs.fingerprint})"
+            f"{who} first trained on {len(pairs.train):,} inference pairs ({pairs.name}, fingerprint "
+            f"{pairs.fingerprint})"
         )
         described["note"] = "; ".join(note for note in (described["note"], told) if note)
     return described

@@ -18,6 +18,7 @@ from helpers import hub, models, profiles, scores, tasks, training
 from helpers.artifacts import Store, node
 from helpers.compress import pruning, quantization
 from helpers.compress.chain import Chain
+from helpers.compress.orders import Orders
 from helpers.compress.steps import apply, bring
 from helpers.environment import InputError, RunError
 from helpers.labels import REPORT_AMOUNTS
@@ -235,6 +236,21 @@ def test_inference_pairs_come_before_the_task_and_are_learned_once_for_all_seeds
     assert before.arguments["training"].seed == 0 and other.arguments["training"].seed == 3
     assert one.logits(teacher).shape == (50, 2), "the head of three answers is replaced"
     assert one.changed(nli_epochs=0).teacher.arguments["start"].key == one.language_model.key
+    assert one.intermediate.arguments["student"].key == one.control.arguments["start"].key == one.start.key
+    both = one.changed(nli_intermediate_epochs=2, nli_prediction_epochs=1, teacher_outputs="all")
+    begun, pairs = both.intermediate.arguments["student"], both.pairs
+    assert begun.arguments["general"].key == pairs.student.key and begun.arguments["seed"] == both.recipe.seed
+    copied, answered = pairs.student.arguments["student"], pairs.student
+    assert copied.arguments["teacher"].key == answered.arguments["teacher"].key == before.key, "it copies that teacher"
+    assert copied.arguments["data"].task.name == "nli" and "teacher_outputs" not in copied.arguments
+    assert [each.arguments["training"].epochs for each in (copied, answered)] == [2, 1]
+    assert both.control.arguments["start"].key == pairs.control.key, "which has learned the pairs from their labels"
+    assert pairs.control.arguments["training"].epochs == 3 and pairs.control.arguments["data"].task.name == "nli"
+    assert both.changed(seed=3).pairs.student.key == pairs.student.key, "once for all seeds"
+    assert both.changed(student_start="embeddings").intermediate.key != both.intermediate.key
+    assert both.logits(both.student).shape == both.logits(both.control).shape == (50, 2)
+    with pytest.raises(InputError, match="set nli_intermediate_epochs and nli_prediction_epochs to 0"):
+        Orders(replace(both.recipe, order_chains={"1 MB": ["distil"]})).check_orders()
 
 
 def test_augmented_students_take_as_many_steps() -> None:

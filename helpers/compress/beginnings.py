@@ -37,7 +37,7 @@ class Beginnings:
 
     @functools.cached_property
     def nli(self) -> tasks.TaskData | None:
-        """The inference pairs that a teacher made here passes through first, if the recipe says so."""
+        """The inference pairs that the models made here pass through before the task, if the recipe says so."""
         return tasks.load_nli(self.recipe.nli) if self.recipe.nli_epochs and self.recipe.nli else None
 
     @functools.cached_property

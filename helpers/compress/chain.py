@@ -51,6 +51,31 @@ class Chain(Answers):
         return (intermediate + recipe.prediction_epochs) * times
 
     @functools.cached_property
+    def pairs(self) -> Self | None:
+        """The same chain on inference pairs, which the models pass through first where the recipe says so.
+
+        It is one for all seeds, as what is learned from text.
+        """
+        if self.nli is None or "teacher" in self.sources:
+            return None
+        recipe = self.recipe
+        other = self.changed(
+            task="mnli",
+            data=recipe.nli,
+            seed=0,
+            train_rows=0,
+            nli_epochs=0,
+            augmented="off",
+            # the pairs are many, and read a few times only
+            teacher_outputs="off" if recipe.teacher_outputs == "off" else "logits",
+            teacher_epochs=recipe.nli_epochs,
+            intermediate_epochs=recipe.nli_intermediate_epochs,
+            prediction_epochs=recipe.nli_prediction_epochs,
+        )
+        other.__dict__["data"] = self.nli
+        return other
+
+    @functools.cached_property
     def teachers(self) -> dict[str, Node]:
         """The fine-tuned baselines by what they start from; one that is published has the name `published`."""
         recipe = self.recipe
@@ -58,10 +83,7 @@ class Chain(Answers):
             return {"published": node(bring, source=self.sources["teacher"], task=recipe.task, head=True)}
         found = {}
         for name in recipe.teacher_starts:
-            start = self.teacher_start(name)
-            if self.nli is not None:
-                # once for all seeds, as what is learned from text
-                start = self._fine_tuned(start, self.nli, recipe.nli_epochs, recipe.teacher_learning_rate, seed=0)
+            start = self.teacher_start(name) if self.pairs is None else self.pairs.teachers[name]
             found[name] = self._fine_tuned(start, self.data, recipe.teacher_epochs, recipe.teacher_learning_rate)
         return found
 
@@ -78,23 +100,20 @@ class Chain(Answers):
         """The fine-tuned baseline that the student copies."""
         return self.teachers[self.chosen_teacher]
 
-    def _fine_tuned(
-        self,
-        start: Node,
-        data: tasks.TaskData,
-        epochs: int,
-        learning_rate: float,
-        *,
-        seed: int | None = None,
-        **more: Any,
-    ) -> Node:
-        training = self.training(epochs=epochs, learning_rate=learning_rate, seed=seed)
+    def _fine_tuned(self, start: Node, data: tasks.TaskData, epochs: int, learning_rate: float, **more: Any) -> Node:
+        training = self.training(epochs=epochs, learning_rate=learning_rate)
         return node(fine_tune, start=start, data=data, training=training, max_length=self.recipe.max_length, **more)
 
     @functools.cached_property
     def control(self) -> Node:
         """The student's shape and start, trained on the labels for as many steps: what distillation must beat."""
-        return self._fine_tuned(self.start, self.data, self.control_epochs, self.label_rate)
+        start = self.pairs.control if self.starts_from_pairs else self.start
+        return self._fine_tuned(start, self.data, self.control_epochs, self.label_rate)
+
+    @property
+    def starts_from_pairs(self) -> bool:
+        """Whether control and student pass through the inference pairs, too, and not the teacher alone."""
+        return self.pairs is not None and self.pairs.control_epochs > 0
 
     @property
     def label_rate(self) -> float:
@@ -104,7 +123,10 @@ class Chain(Answers):
     @functools.cached_property
     def intermediate(self) -> Node:
         """The student after it has copied the teacher's embeddings, hidden states and attention, if it is to."""
-        return self._copied_states(self.start)
+        if not self.starts_from_pairs:
+            return self._copied_states(self.start)
+        of_task = {"task": self.recipe.task, "seed": self.recipe.seed}
+        return self._copied_states(node(distillation.start_from_general, general=self.pairs.student, **of_task))
 
     def _copied_states(self, start: Node, **more: Any) -> Node:
         """A student after it has copied the teacher's states on the task, if it is to."""

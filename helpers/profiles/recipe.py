@@ -75,7 +75,11 @@ class Recipe:
     teacher_starts: list[str] = field(default_factory=lambda: ["given"])
     teacher_epochs: int
     teacher_learning_rate: float
-    nli_epochs: int = 0  # epochs of natural language inference before the task
+    # epochs of natural language inference before the task: the teacher's on the labels, and the student's on what that
+    # teacher says, of its states and of its answers; the control has as many on the labels
+    nli_epochs: int = 0
+    nli_intermediate_epochs: int = 0
+    nli_prediction_epochs: int = 0
     # the student and its distillation
     student_shape: dict[str, float]
     # random; embeddings or projected (the language model's embeddings, or all of it, in its principal directions);
