@@ -242,6 +242,7 @@ def test_the_table_has_each_claim_that_records_can_judge_and_names_the_others(on
     assert len(table) == len(claims.claims()) - 2  # DistilBERT's scores need notebook 06
     row = table[table.index.str.contains("10 percent to 30 percent")].iloc[0]
     assert row["Measure"] == "score of the pruned student less that of the distilled student"
+    assert row["Notebook"] == "01, 03"
     assert row["Holds"] == "at least -1 points, each" and row["Here"].startswith("10 %: ")
     assert row["Over"] == "CoLA, RTE, STS-B, QNLI and SST-2; 2,349 rows; 1 seed"
     timed = table[table.index.str.contains("inference time")].iloc[0]

@@ -80,7 +80,18 @@ def test_table1_columns_are_the_reports(one):
         "STS-B Spearman",
         "QNLI accuracy",
         "SST-2 accuracy",
+        "Notebook",
     ]
+
+
+def test_a_row_names_the_notebook_to_run_for_it(one):
+    names = ("fine-tuned teacher (baseline)", "distilled student", "pruned student", "int8 student")
+    found = report.table1(one)["Notebook"]
+    assert [*found[[*names, "BERT-base shape (size only)"]]] == ["01", "01", "03", "04", "04"]
+    assert found["reported: TinyBERT"] == "—", "nobody can run that again"
+    assert set(report.table2(one).loc[["TinyBERT shape", "distilled student"], "Notebook"]) == {"04"}, "which times it"
+    assert report.retention_table(one).loc["floor (score)", "Notebook"] == "—"
+    assert [*report.difference_table(one)["Notebook"]] == ["01", "01", "03", "04"]
 
 
 def test_one_seed_shows_the_interval_over_examples(one):
@@ -290,9 +301,14 @@ def test_tables_are_written_as_markdown_with_footer_and_as_plain_csv(three, tmp_
 def test_generated_scores_say_so(one, tmp_path):
     report.write_tables(one, tmp_path)
     assert "Scores are about the generated tasks" in (tmp_path / "table1.md").read_text(encoding="utf-8")
+    text = (tmp_path / "table2.md").read_text(encoding="utf-8")
+    assert (
+        "Made by `make study PROFILE=mini TASKS=cola,rte,stsb,qnli,sst2 SEEDS=0`; a row by itself: the same with "
+        "`NOTEBOOKS=` and what stands under Notebook." in text
+    )
     assert "Made by `make study PROFILE=mini TASKS=cola,rte,stsb,qnli,sst2 SEEDS=0`." in (
-        tmp_path / "table2.md"
-    ).read_text(encoding="utf-8")
+        tmp_path / "latency.md"
+    ).read_text(encoding="utf-8"), "whose rows are all of one notebook"
 
 
 def test_markdown_has_the_baseline_bold_and_noise_in_italics(one):

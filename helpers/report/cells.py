@@ -12,8 +12,10 @@ from helpers.report.summary import Records, Summary
 __all__ = [
     "DASH",
     "NOISE",
+    "NOTEBOOK",
     "change",
     "is_noise",
+    "made_in",
     "megabytes",
     "number",
     "percent",
@@ -27,6 +29,7 @@ __all__ = [
 
 DASH = "—"
 NOISE = "inside noise"
+NOTEBOOK = "Notebook"  # the column that says what to run for a row
 
 
 def plain(found: Summary | None) -> str:
@@ -51,6 +54,12 @@ def score(records: Records, task: str, arm: str, metric: str) -> str:
     versus = differences.difference(records, task, arm)
     is_main = metric == next(iter(summary.metrics_of(records, task)))
     return f"{text} {NOISE}" if text != DASH and is_main and versus and is_noise(versus[1]) else text
+
+
+def made_in(records: Records, arm: str, *, timed: bool = False) -> str:
+    """Return the number of the notebook that an arm's row is of: the first that has the arm, or that times it."""
+    numbers = {record["notebook"][:2] for record, one in summary.arms_of(records, arm) if one["latency"] or not timed}
+    return min(numbers, default=DASH)
 
 
 def change(records: Records, task: str, arm: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from helpers.labels import ARMS, TASKS, joined, task_label
 from helpers.report import cells, summary
-from helpers.report.cells import DASH, number
+from helpers.report.cells import DASH, NOTEBOOK, number
 from helpers.report.claim_measures import EXACT, MEASURES, name_of, reported
 from helpers.report.claims import Judged, claims, judged
 from helpers.report.summary import Records, Summary
@@ -33,7 +33,7 @@ def claims_table(*profiles: Records) -> pd.DataFrame:
         row |= {"Here": "; ".join(f"{_part(name)}{_told(part, unit)}" for name, part in one.answer.parts.items())}
         told = [f"{_part(name)}{_value(own[name], unit)}" for name in one.answer.parts if name in own]
         row |= {"The report's tables": "; ".join(told) or DASH, "Holds": _bound(one.claim.holds, unit, measure)}
-        row |= {"Measure": _in_words(measure), "Over": _over(one)}
+        row |= {"Measure": _in_words(measure), "Over": _over(one), NOTEBOOK: _made_in(one)}
         if len(profiles) > 1:
             row["Profile"] = f"`{one.records[0]['profile']}`"
         rows.append(row)
@@ -45,6 +45,14 @@ def not_judged(records: Records) -> str:
     there = {one.claim.name for one in judged(records)}
     missing = [f"“{claim.says}”" for claim in claims() if claim.name not in there]
     return f"Not measured by these runs, and so without a verdict: {'; '.join(missing)}." if missing else ""
+
+
+def _made_in(one: Judged) -> str:
+    """Return the numbers of the notebooks that have what a claim is about."""
+    measure = one.claim.measure
+    arm, timed = measure[name_of(measure)], name_of(measure) == "time_saved"
+    named = [measure["of"], *(arm if isinstance(arm, list) else [arm] if isinstance(arm, str) else [])]
+    return ", ".join(sorted({cells.made_in(one.records, name, timed=timed) for name in named}))
 
 
 def _part(name: str) -> str:

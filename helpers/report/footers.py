@@ -10,7 +10,7 @@ from helpers.report.captions import interval_name, seeds_per_task
 from helpers.report.cells import number
 from helpers.report.claim_tables import not_judged
 from helpers.report.comparisons import COMPARISONS, ladders
-from helpers.report.provenance import generated, provenance, read_from, remade_by
+from helpers.report.provenance import generated, made_by, provenance, read_from
 from helpers.report.reading import HOW_TO_READ
 from helpers.report.storage import FIRST
 from helpers.report.summary import Records
@@ -78,7 +78,7 @@ def footer(records: Records, table: str, command: str) -> str:
     origin = [provenance(records), read_from(records), generated(records, timing=timing)]
     origin += [
         f"Machine: {'; '.join(machines)}." if machines else "",
-        f"Made by `{remade_by(command, records, table)}`.",
+        made_by(command, records, table),
     ]
     return "\n\n".join(" ".join(part for part in parts if part) for parts in (reading, origin))
 

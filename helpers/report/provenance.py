@@ -6,7 +6,7 @@ from helpers.labels import ORDERS, TASKS, joined, task_label
 from helpers.report import orders, summary
 from helpers.report.summary import Records
 
-__all__ = ["GENERATED", "generated", "is_generated", "provenance", "read_from", "remade_by"]
+__all__ = ["GENERATED", "generated", "is_generated", "made_by", "provenance", "read_from"]
 
 GENERATED = "Scores are about the generated tasks, not about GLUE."
 
@@ -79,16 +79,25 @@ _ALONE = dict.fromkeys(orders.TABLES, "11") | {
 }
 
 
-def remade_by(command: str, records: Records, table: str) -> str:
-    """Add to `make` for a whole profile the tasks and seeds of these records, which may be more or fewer."""
+# Tables whose rows several notebooks make, each named in its row.
+_BY_ROW = ("table1", "table2", "differences", "significance", "retention", "claims")
+
+
+def made_by(command: str, records: Records, table: str) -> str:
+    """Return the sentence with the command that makes a table again, and how to make one row of it.
+
+    To `make` for a whole profile the tasks and seeds of these records are added, which may be more or fewer.
+    """
     if not command.startswith("make ") or "=" in command.rpartition("PROFILE=")[2]:
-        return command
+        return f"Made by `{command}`."
     command += _folders(records)
     used = ",".join(sorted({record["notebook"][:2] for record in records if record["notebook"] not in ORDERS}))
     some = used if table == "systems" else _ALONE.get(table)
     more = f" NOTEBOOKS={some}" if some else ""
     groups = _by_seeds(records).items()
-    return "` and `".join(f"{command} TASKS={','.join(t)} SEEDS={','.join(map(str, s))}{more}" for s, t in groups)
+    told = "` and `".join(f"{command} TASKS={','.join(t)} SEEDS={','.join(map(str, s))}{more}" for s, t in groups)
+    one = "; a row by itself: the same with `NOTEBOOKS=` and what stands under Notebook" if table in _BY_ROW else ""
+    return f"Made by `{told}`{one}."
 
 
 def _folders(records: Records) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from helpers import scores
 from helpers.labels import ARMS, task_label
 from helpers.report import cells, differences, summary
-from helpers.report.cells import DASH
+from helpers.report.cells import DASH, NOTEBOOK
 from helpers.report.summary import Records
 
 __all__ = ["COMPARED", "has_comparisons", "significance_table"]
@@ -40,7 +40,8 @@ def significance_table(records: Records) -> pd.DataFrame:
             row = {"System": f"{ARMS[arm]} - {ARMS.get(reference, reference)}", "Task": task_label(task)}
             row |= {"Difference": cells.change(records, task, arm), "Seeds": str(versus.seeds)}
             row |= {"p": _p(p_values.get(task)), "p, Holm": _p(adjusted.get(task))}
-            rows.append(row | _flipped(differences.flips(records, task, arm)))
+            row |= _flipped(differences.flips(records, task, arm)) | {NOTEBOOK: cells.made_in(records, arm)}
+            rows.append(row)
     return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["System", "Task"]).set_index(["System", "Task"])
 
 

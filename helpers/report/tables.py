@@ -14,7 +14,7 @@ import pandas as pd
 from helpers.labels import ARMS, METRICS, SHAPES, task_label
 from helpers.report import cells, differences, summary
 from helpers.report import reported as own
-from helpers.report.cells import DASH, NOISE
+from helpers.report.cells import DASH, NOISE, NOTEBOOK
 from helpers.report.significance import COMPARED
 from helpers.report.summary import Records
 
@@ -46,8 +46,10 @@ def table1(records: Records, *, reported: bool = True, all_of_report: bool = Tru
             "Size (MB)": cells.megabytes(records, arm, "file"),
             "State dict (MB)": cells.megabytes(records, arm, "state_dict"),
             **{column: cells.score(records, task, arm, metric) for column, (task, metric) in columns.items()},
+            NOTEBOOK: cells.made_in(records, arm),
         }
-    return _frame(rows | (_reported_scores(columns) if reported else {}), ["Size (MB)", "State dict (MB)", *columns])
+    rows |= _reported_scores(columns) if reported else {}
+    return _frame(rows, ["Size (MB)", "State dict (MB)", *columns, NOTEBOOK])
 
 
 def table2(records: Records, *, reported: bool = True) -> pd.DataFrame:
@@ -60,11 +62,13 @@ def table2(records: Records, *, reported: bool = True) -> pd.DataFrame:
     tasks = summary.tasks_of(records)
     rows = {
         ARMS[arm] + (" (baseline)" if arm == "bert_base_shape" else ""): {
-            task_label(task): cells.seconds(kept, task, arm) for task in tasks
+            **{task_label(task): cells.seconds(kept, task, arm) for task in tasks},
+            NOTEBOOK: cells.made_in(kept, arm, timed=True),
         }
         for arm in (*SHAPES, "teacher", "student", "pruned", "int8")
     }
-    return _frame(rows | (_reported_seconds(tasks) if reported else {}), [task_label(task) for task in tasks])
+    rows |= _reported_seconds(tasks) if reported else {}
+    return _frame(rows, [*(task_label(task) for task in tasks), NOTEBOOK])
 
 
 def difference_table(records: Records) -> pd.DataFrame:
@@ -77,8 +81,8 @@ def difference_table(records: Records) -> pd.DataFrame:
         against = " or ".join(ARMS.get(name, name) for name in references) or "?"
         if references:
             row = {task_label(task): cells.change(records, task, arm) for task in tasks}
-            rows[f"{ARMS[arm]} - {against}"] = row
-    return _frame(rows, [task_label(task) for task in tasks])
+            rows[f"{ARMS[arm]} - {against}"] = row | {NOTEBOOK: cells.made_in(records, arm)}
+    return _frame(rows, [*(task_label(task) for task in tasks), NOTEBOOK])
 
 
 def latency_table(records: Records) -> pd.DataFrame:
@@ -114,12 +118,14 @@ def retention_table(records: Records) -> pd.DataFrame:
             name: DASH if floors[task] is None else f"{floors[task]:.3f}" for task, name in tasks.items()
         },
         f"{ARMS['teacher']} (score)": {
-            name: cells.plain(summary.score(records, task, "teacher")) for task, name in tasks.items()
+            **{name: cells.plain(summary.score(records, task, "teacher")) for task, name in tasks.items()},
+            NOTEBOOK: cells.made_in(records, "teacher"),
         },
     }
     for arm in COMPARED:
         rows[ARMS[arm]] = {name: cells.percent(summary.retention(records, task, arm)) for task, name in tasks.items()}
-    return _frame(rows, list(tasks.values()))
+        rows[ARMS[arm]][NOTEBOOK] = cells.made_in(records, arm)
+    return _frame(rows, [*tasks.values(), NOTEBOOK])
 
 
 def markdown(frame: pd.DataFrame, *, baseline: str = "teacher") -> str:

@@ -41,7 +41,8 @@ from helpers.report.tables import difference_table, latency_table, markdown, ret
 __all__ = ["readme_block", "render_tables", "replace_block", "update_readme", "write_tables"]
 
 _CLAIMS_LINKS = (
-    "With each measure in words: [minilm](results/minilm/claims.md), "
+    "A row again: `make study` with `PROFILE=` and `NOTEBOOKS=` as in the row, and the folders, tasks and seeds that "
+    "stand under the tables of its profile. With each measure in words: [minilm](results/minilm/claims.md), "
     "[minilm_systems](results/minilm_systems/claims.md); the claims as data: "
     "[claims.yaml](results/reported/claims.yaml)."
 )
