@@ -18,6 +18,7 @@ from helpers.labels import ARMS
 
 __all__ = [
     "floor",
+    "heldout",
     "measure",
     "rows",
     "shape",
@@ -105,6 +106,19 @@ def measure(
     if pruning.pool(loaded) and not quantization.quantized_layers(loaded):
         arm["sparsity"] = pruning.sparsity(loaded)
     return arm
+
+
+def heldout(chain: Chain, name: str, model: Node, *, described: str) -> dict[str, Any]:
+    """Measure one model on held-out rows alone, with the interval of its main metric as `parameter`."""
+    task, labels = chain.recipe.task, chain.data.labels("heldout")
+    predicted = scores.predictions(task, chain.logits(model, split="heldout"))
+    stored = chain.prediction(model, split="heldout")
+    return _bare(name, chain.load(model), described) | {
+        "n": len(labels),
+        "heldout_scores": scores.score(task, predicted, labels),
+        "parameter": scores.interval(task, predicted, labels, metric=scores.main_metric(task))._asdict(),
+        "predictions": {"artifact": stored.key, "sha256": chain.store.checksum(stored, "logits.npy")},
+    }
 
 
 def student_variant(

@@ -81,12 +81,14 @@ def record(
     orders: Mapping[str, Any] | None = None,
     attention: Mapping[str, Any] | None = None,
     sources: Mapping[str, hub.Source] | None = None,
+    folder: Path | None = None,
 ) -> Path:
     """Write a run's record and return its file. `began` is `time.monotonic()` at the run's start.
 
     `seconds` is what the run took apart from building models, `building_seconds` what all results behind its arms
     took to build, in this run or earlier ones: together what it takes from an empty store. `facts` are other numbers
-    by name, each with its unit; `sources` are the published checkpoints, by default those of the chain.
+    by name, each with its unit; `sources` are the published checkpoints, by default those of the chain. The file goes
+    to `folder`, by default to where a run's belong.
     """
     recipe = chain.recipe
     published = [
@@ -128,5 +130,5 @@ def record(
             "building_seconds": round(_building_seconds(chain, measured), 1),
             "peak_memory_mb": round(latency.peak_memory_mb(), 1),
         },
-        records_folder(recipe),
+        folder or records_folder(recipe),
     )

@@ -96,7 +96,7 @@ def test_every_table_is_there_under_its_heading_with_what_stands_below(study):
 
 def test_no_table_is_left_out_of_a_page_of_everything():
     placed = [name for _, tables, _ in page_of._SECTIONS for name in tables]
-    assert sorted(placed) == sorted({*writing._TABLES, "order_answer"})
+    assert sorted(placed) == sorted({*writing._TABLES, "order_answer", "trials"})
     drawn = {file.stem for file in (ROOT / "figures").glob("*/*.svg")}
     assert drawn and drawn <= {name for *_, pictures in page_of._SECTIONS for name in pictures}
 

@@ -10,6 +10,7 @@ from helpers.report.speed import factors_table, programs_table, times_table
 from helpers.report.storage import storage_table
 from helpers.report.systems import has_systems, systems_table
 from helpers.report.tables import difference_table, latency_table, markdown, retention_table, table1, table2
+from helpers.report.trials import render_trials
 from helpers.report.writing import readme_block, render_tables, replace_block, update_readme, write_tables
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "render_headline",
     "render_page",
     "render_tables",
+    "render_trials",
     "replace_block",
     "retention_table",
     "significance_table",

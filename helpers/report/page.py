@@ -36,7 +36,7 @@ _SECTIONS = (  # title, tables by file name, figures by file name
     ("More than chance?", ("differences", "significance"), ()),
     (
         "How the student was made",
-        ("starts", "teachers", "ablations", "augmentation", "ladder"),
+        ("starts", "teachers", "ablations", "augmentation", "ladder", "trials"),
         ("curves", "attention"),
     ),
     ("Other systems", ("systems", "distilbert", "albert", "low_rank", "structured"), ("systems", "removal")),

@@ -8,19 +8,18 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
-
-import yaml
+from typing import Any
 
 from helpers import profiles, report
 from helpers.artifacts import default_folder
 from helpers.environment import InputError, RunError
 from helpers.records import read_all
 from helpers.runs import results_folder
-from helpers.study import books, grid, jobs, planning, stored
+from helpers.study import books, grid, jobs, options, planning, stored
 from helpers.study.pages import write_page
 from helpers.study.publish import publish
-from helpers.study.submission import MODELS, submit
+from helpers.study.submission import submit
+from helpers.study.trials import try_settings
 
 __all__ = ["main"]
 
@@ -28,9 +27,9 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command; return the exit code: 0, 1 for a run that failed, 2 for bad input."""
     try:
-        given = _parser().parse_args(arguments)
+        given = options.parse(arguments)
         given.words = list(sys.argv[1:] if arguments is None else arguments)
-        return given.command(given)
+        return _COMMANDS[given.command](given)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -42,86 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, as all others."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see python -m helpers.study --help.")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m helpers.study", description=__doc__, allow_abbrev=False)
-    commands = parser.add_subparsers(required=True, metavar="command")
-
-    run = commands.add_parser("run", help="run the notebooks of a profile", allow_abbrev=False)
-    run.add_argument("--profile", default="mini", help="a file of notebooks/params (default: mini)")
-    run.add_argument("--tasks", type=_words, help="tasks, with commas (default: the profile's)")
-    run.add_argument("--seeds", type=_words, help="seeds, with commas (default: the profile's)")
-    run.add_argument("--notebooks", type=_words, help="notebooks by number or name, with commas (default: all)")
-    run.add_argument("--data", help="a folder in the layout of the hub's nyu-mll/glue, or a hub id")
-    run.add_argument("--text", help="a folder of parquet files with a column `text`")
-    run.add_argument("--nli", help="a folder of inference pairs, or a hub id with mnli")
-    run.add_argument("--workers", type=int, help="runs at a time; each is alone while it measures time, in any case")
-    run.add_argument("--again", action="store_true", help="run notebooks again whose results are there already")
-    run.add_argument(
-        "-p",
-        dest="parameters",
-        nargs=2,
-        action="append",
-        metavar=("NAME", "VALUE"),
-        default=[],
-        help="set a parameter of the profile to a YAML value; may be repeated",
-    )
-    run.set_defaults(command=_run)
-
-    status = commands.add_parser("status", help="tell what is stored: artifacts by step, small files")
-    status.add_argument("--each", action="store_true", help="list every artifact")
-    status.set_defaults(command=_status)
-    remake = commands.add_parser(
-        "report", help="write tables, headline.json, the README's numbers and pages from records"
-    )
-    remake.add_argument("--check", action="store_true", help="only tell whether they are up to date")
-    remake.set_defaults(command=_report)
-    outputs = commands.add_parser(
-        "outputs", help="run the notebooks in place with their defaults, to commit what they show"
-    )
-    outputs.set_defaults(command=_outputs)
-    hand_in = commands.add_parser(
-        "submit", help="write the files that GLUE's leaderboard takes, for tasks with a test split", allow_abbrev=False
-    )
-    hand_in.add_argument("--profile", required=True, help="a file of notebooks/params")
-    hand_in.add_argument("--tasks", type=_words, help="tasks, with commas (default: the profile's)")
-    hand_in.add_argument("--seed", type=int, default=0, help="whose model (default: 0)")
-    hand_in.add_argument("--model", default="student", help=f"{', '.join(MODELS)} (default: student)")
-    hand_in.add_argument("--data", help="a folder in the layout of the hub's nyu-mll/glue, or a hub id")
-    hand_in.add_argument("--text", help="a folder of parquet files with a column `text`")
-    hand_in.add_argument("--nli", help="a folder of inference pairs, or a hub id with mnli")
-    hand_in.set_defaults(command=_submit)
-    clean = commands.add_parser("clean", help="remove artifacts that no record refers to")
-    clean.set_defaults(command=_clean)
-    return parser
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
 def _run(given: argparse.Namespace) -> int:
-    wrong = [seed for seed in given.seeds or () if not seed.isdecimal()]
-    if wrong:
-        raise InputError(f"--seeds takes whole numbers from 0, with commas, not {wrong[0]!r}.")
-    seeds = None if given.seeds is None else [int(seed) for seed in given.seeds]
-    try:
-        parameters = {name: yaml.safe_load(value) for name, value in given.parameters}
-    except yaml.YAMLError as error:
-        raise InputError(f"-p takes a name and a YAML value: {' '.join(str(error).split())}.") from error
     jobs, workers = planning.plan(
         given.profile,
         tasks=given.tasks,
-        seeds=seeds,
+        seeds=options.seeds(given),
         notebooks=given.notebooks,
-        inputs={"data": given.data, "text": given.text, "nli": given.nli},
-        parameters=parameters,
+        inputs=options.places(given),
+        parameters=options.parameters(given),
         workers=given.workers,
     )
     failures = grid.run(jobs, workers=workers, again=given.again)
@@ -191,8 +118,18 @@ def _report(given: argparse.Namespace) -> int:
     return 0
 
 
+def _try(given: argparse.Namespace) -> int:
+    changes = planning.changed(options.places(given), options.parameters(given))
+    found = try_settings(
+        given.profile, wanted=given.tasks, seeds=options.seeds(given), model=given.model, changes=changes
+    )
+    for file, line in found:
+        print(f"{line}; {os.path.relpath(file)}", flush=True)
+    return 0
+
+
 def _submit(given: argparse.Namespace) -> int:
-    changes = planning.changed({"data": given.data, "text": given.text, "nli": given.nli}, {})
+    changes = planning.changed(options.places(given), {})
     written = submit(given.profile, wanted=given.tasks, seed=given.seed, model=given.model, changes=changes)
     print("\n".join(os.path.relpath(file) for file in written))
     return 0
@@ -208,3 +145,14 @@ def _outputs(_: argparse.Namespace) -> int:
 def _clean(_: argparse.Namespace) -> int:
     print(stored.clean())
     return 0
+
+
+_COMMANDS = {
+    "run": _run,
+    "try": _try,
+    "status": _status,
+    "report": _report,
+    "outputs": _outputs,
+    "submit": _submit,
+    "clean": _clean,
+}

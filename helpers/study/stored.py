@@ -9,6 +9,7 @@ from helpers import profiles
 from helpers.artifacts import Store
 from helpers.records import read_all
 from helpers.runs import results_folder
+from helpers.study.trials import trials_folder
 
 __all__ = ["clean", "status"]
 
@@ -35,7 +36,8 @@ def status(*, each: bool) -> str:
 def clean() -> str:
     """Remove artifacts that no record refers to, and say how much room that made."""
     store = Store()
-    folders = [results_folder(name) for name in profiles.names()] + sorted(store.folder.glob("records/*"))
+    folders = [folder(name) for name in profiles.names() for folder in (results_folder, trials_folder)]
+    folders += sorted(store.folder.glob("records/*"))
     found = [record for folder in folders for record in read_all(folder)]
     keep = {arm["predictions"]["artifact"] for record in found for arm in record["arms"] if arm["predictions"]}
     # a study that was stopped has models that no record refers to yet
