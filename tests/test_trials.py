@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 from pathlib import Path
 
 import fake_records
@@ -48,16 +49,18 @@ def test_the_table_names_what_differs_and_what_was_used() -> None:
     assert header == "Task,Model,Setting,Held-out score,Seeds,Minutes,Used"
     assert [row.rpartition(",")[0].rpartition(",")[0] for row in rows] == [
         'CoLA,fine-tuned teacher,—,"Matthews 0.500 [0.480, 0.520]",0',
-        'CoLA,distilled student,intermediate_epochs 3,"Matthews 0.200 [0.180, 0.220]",0',
         'CoLA,distilled student,intermediate_epochs 10,Matthews 0.350,"0, 1"',
+        'CoLA,distilled student,intermediate_epochs 3,"Matthews 0.200 [0.180, 0.220]",0',
         'SST-2,distilled student,—,"accuracy 0.800 [0.780, 0.820]",0',
     ], "a student's epochs are none of a teacher's settings, and threads nobody's"
-    assert [row.rpartition(",")[2] for row in rows] == ["yes", "", "yes", "—"]
+    assert [row.rpartition(",")[2] for row in rows] == ["yes", "yes", "", "—"]
     text = texts["trials.md"]
     held = {task: next(t for t in trials if t["task"] == task)["data"]["rows"]["heldout"] for task in ("cola", "sst2")}
     assert f"Held-out rows: CoLA {held['cola']:,}, SST-2 {held['sst2']:,}." in text
     assert "nothing here was asked about validation rows" in text and "helpers.study try --profile mini" in text
     assert report.render_trials([], [published("cola")]) == {}
+    young = tried("cola", "student", 0.1, nli_epochs=0)
+    assert "nli_epochs" not in report.render_trials([*trials, young], [])["trials.csv"], "the others are older than it"
 
 
 def test_a_trial_is_scored_on_held_out_rows_and_recorded(
@@ -82,6 +85,9 @@ def test_a_trial_is_scored_on_held_out_rows_and_recorded(
         value = arm["heldout_scores"]["accuracy"]
         assert line.startswith(f"student, sst2, seed {record['seed']}: accuracy {value:.4f} on {rows['heldout']} held-")
         assert arm["parameter"]["low"] <= value == arm["parameter"]["value"] <= arm["parameter"]["high"]
+        assert line.endswith(
+            f"; {os.path.relpath(trials_folder('mini'))}/{record['notebook']}.sst2.seed{record['seed']}.json"
+        )
         assert arm["scores"] is None and record["parameters"]["intermediate_epochs"] == 2
     stored.clean()
     kept = Store().manifests()

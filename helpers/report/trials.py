@@ -18,11 +18,10 @@ from helpers.report.summary import Records
 __all__ = ["render_trials"]
 
 # what decides a model's weights; a teacher's, then what comes to it for models that learn from one, or for all students
-_TEACHER = ("data", "train_rows", "language_model", "teacher", "teacher_*", "nli_epochs", "pretraining_*", "batch_size")
-_TEACHER += ("max_length", "precision", "warmup_fraction", "weight_decay")
+_TEACHER = ("train_rows", "language_model", "teacher", "teacher_starts", "teacher_epochs", "teacher_learning_rate")
+_TEACHER += ("nli_epochs", "pretraining_*", "batch_size", "max_length", "precision", "warmup_fraction", "weight_decay")
 _STUDENT = ("student_*", "general_*", "layer_map", "loss_parts", "intermediate_*", "prediction_*", "temperature*")
-_STUDENT += ("nli_*", "augmented", "augmentation_*", "control_learning_rate")
-_ASIDE = ("teacher_outputs*",)  # where a teacher's answers are kept changes none of them
+_STUDENT += ("nli_*", "augmented", "augmentation_*", "control_learning_rate", "teacher_dropout")
 
 _READING = (
     "What was tried before the profile had its values, each model scored on held-out rows of the training split: "
@@ -52,7 +51,7 @@ def _table(trials: Records, published: Records) -> pd.DataFrame:
             groups: dict[str, list[Mapping[str, Any]]] = {}
             for trial, values in zip(of_model, settings, strict=True):
                 groups.setdefault(_told(values, differing), []).append(trial)
-            for setting, some in groups.items():
+            for setting, some in sorted(groups.items(), key=lambda group: -_value(group[1])):
                 is_used = DASH if used is None else "yes" if setting == _told(used, differing) else ""
                 rows.append([task_label(task), ARMS[model], setting, *_cells(some), is_used])
     return pd.DataFrame(rows, columns=["Task", "Model", "Setting", "Held-out score", "Seeds", "Minutes", "Used"])
@@ -70,13 +69,14 @@ def _settings(record: Mapping[str, Any], model: str) -> dict[str, Any]:
         name: value
         for name, value in record["parameters"].items()
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-        and not any(fnmatch.fnmatchcase(name, pattern) for pattern in _ASIDE)
     }
 
 
 def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what is not the same in all. A name that some lack is younger than they are, and decided nothing then."""
     names = dict.fromkeys(name for values in settings for name in values)
-    return [name for name in names if len({json.dumps(values.get(name)) for values in settings}) > 1]
+    found = {name: {json.dumps(values[name]) for values in settings if name in values} for name in names}
+    return [name for name in names if len(found[name]) > 1]
 
 
 def _told(values: Mapping[str, Any], differing: Sequence[str]) -> str:
@@ -88,13 +88,16 @@ def _plain(value: Any) -> str:
 
 
 def _cells(some: Records) -> list[str]:
-    metric = some[0]["metrics"][0]
-    values = [each["arms"][0]["heldout_scores"][metric] for each in some]
-    ends = some[0]["arms"][0]["parameter"]
+    metric, ends = some[0]["metrics"][0], some[0]["arms"][0]["parameter"]
     interval = f" [{ends['low']:.3f}, {ends['high']:.3f}]" if len(some) == 1 else ""
-    score = f"{METRICS.get(metric, metric)} {fmean(values):.3f}{interval}"
+    score = f"{METRICS.get(metric, metric)} {_value(some):.3f}{interval}"
     minutes = fmean(each["building_seconds"] for each in some) / 60
     return [score, ", ".join(str(each["seed"]) for each in some), f"{minutes:.0f}"]
+
+
+def _value(some: Records) -> float:
+    """Return the score on held-out rows, on the mean over seeds."""
+    return fmean(each["arms"][0]["heldout_scores"][each["metrics"][0]] for each in some)
 
 
 def _below(trials: Records) -> str:

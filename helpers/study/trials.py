@@ -35,22 +35,28 @@ def try_settings(
         raise InputError(f"There is no model {model!r} to try; known are {', '.join(MODELS)}.")
     chosen = wanted or profiles.settings(profile)["study"]["tasks"]
     recipes = [profiles.load(profile, task=task, seed=seed, **changes) for task in chosen for seed in seeds]
+    chains = [Chain(recipe) for recipe in recipes]
     with contextlib.chdir(books.NOTEBOOKS):  # folders are given as the notebooks see them
-        chains = [Chain(recipe) for recipe in recipes]
         for chain in chains:
             chain.check_room()
-        for chain in chains:
-            set_threads(chain.recipe.threads)
-            began, made = time.monotonic(), getattr(chain, model)
-            arm = arms.heldout(chain, model, made, described=MODELS[model])
-            file = runs.record(
-                chain,
-                f"00_{model}_{made.key.rpartition('-')[2]}",
-                [arm],
-                parameters=vars(chain.recipe),
-                began=began,
-                folder=trials_folder(profile),
-            )
-            (metric, value), *_ = arm["heldout_scores"].items()
-            where = f"{model}, {chain.recipe.task}, seed {chain.recipe.seed}"
-            yield file, f"{where}: {metric} {value:.4f} on {arm['n']:,} held-out rows"
+    for chain in chains:
+        with contextlib.chdir(books.NOTEBOOKS):
+            done = _try(chain, model)
+        yield done
+
+
+def _try(chain: Chain, model: str) -> tuple[Path, str]:
+    recipe, began, made = chain.recipe, time.monotonic(), getattr(chain, model)
+    set_threads(recipe.threads)
+    arm = arms.heldout(chain, model, made, described=MODELS[model])
+    file = runs.record(
+        chain,
+        f"00_{model}_{made.key.rpartition('-')[2]}",
+        [arm],
+        parameters=vars(recipe),
+        began=began,
+        folder=trials_folder(recipe.profile),
+    )
+    (metric, value), *_ = arm["heldout_scores"].items()
+    where = f"{model}, {recipe.task}, seed {recipe.seed}"
+    return file, f"{where}: {metric} {value:.4f} on {arm['n']:,} held-out rows"
