@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from helpers import report
 from helpers.environment import InputError
-from helpers.report import claims, reported
+from helpers.report import claims, reported, sentences
 from helpers.report.claim_measures import measured
 from helpers.report.claim_measures import reported as of_report
 from helpers.report.claim_numbers import claim_numbers, kept_numbers
@@ -273,6 +273,20 @@ def test_the_headline_counts_verdicts_and_what_is_kept(one):
     assert {f"retention_{task}" for task in fake_records.TASKS} < kept.keys() and kept["seeds_rte"] == (3, "seeds")
     mean = sum(kept[f"retention_{task}"][0] for task in fake_records.TASKS) / 5
     assert kept["retention_above_floor_mean"][0] == pytest.approx(mean, abs=1e-4)
+
+
+def test_what_is_kept_is_told_with_its_seeds():
+    value = {"retention_cola": 0.825, "retention_rte": 0.9, "seeds_cola": 5, "seeds_rte": 3}
+    value |= {"retention_above_floor_mean": 0.8625, "tasks_at_report_tinybert": 1}
+    numbers = {name: {"value": number} for name, number in value.items()}
+    said = sentences.sentences(numbers, [], generated=False)
+    assert said == (
+        "Of its teacher's lead over the floor the student keeps CoLA 82 %, RTE 90 %, on the mean 86 % (means over "
+        "5 seeds of CoLA and 3 seeds of RTE). It reaches the scores of the report's TinyBERT, a student of BERT-base, "
+        "on 1 of 2 tasks."
+    )
+    one = {name: number for name, number in numbers.items() if not name.endswith("_rte")}
+    assert "keeps CoLA 82 % (means over 5 seeds). It" in sentences.sentences(one, [], generated=False)
 
 
 def test_a_task_reaches_the_reports_tinybert_in_every_metric(one):

@@ -38,6 +38,7 @@ def sentences(numbers: Mapping[str, Mapping[str, Any]], tasks: list[str], *, gen
     scores = [_task_sentence(task, value) for task in tasks if {f"minilm_{a}_{task}" for a in _BOTH} <= value.keys()]
     if scores:
         said.append(f"On real GLUE, profile `minilm`, the distilled student scores {'; '.join(scores)}.")
+    said += _kept_sentences(value)
     others = [text for task in TASKS if (text := _others_sentence(task, value))]
     if others:
         lines = "\n".join(f"- {text}" for text in others)
@@ -73,6 +74,26 @@ def _task_sentence(task: str, value: Mapping[str, float]) -> str:
         f", no better than its floor, a constant answer's {floor:.3f}" if floor is not None and student <= floor else ""
     )
     return f"{task_label(task)} {student:.3f}{lost} ({', '.join(beside)})"
+
+
+def _kept_sentences(value: Mapping[str, float]) -> list[str]:
+    """Say what the student keeps of its teacher's lead over the floor, over how many seeds, and where that leads to."""
+    tasks = [task for task in TASKS if f"retention_{task}" in value]
+    if not tasks:
+        return []
+    each = ", ".join(f"{task_label(task)} {100 * value[f'retention_{task}']:.0f} %" for task in tasks)
+    groups: dict[int, list[str]] = {}
+    for task in tasks:
+        groups.setdefault(value[f"seeds_{task}"], []).append(task_label(task))
+    several = {n: f"{n} seed{'s' if n > 1 else ''}" for n in sorted(groups, reverse=True)}
+    over = joined([f"{several[n]}{f' of {joined(groups[n])}' if len(groups) > 1 else ''}" for n in several])
+    text = f"Of its teacher's lead over the floor the student keeps {each}"
+    text += f", on the mean {100 * value['retention_above_floor_mean']:.0f} %" if len(tasks) > 1 else ""
+    reached = value["tasks_at_report_tinybert"]
+    return [
+        f"{text} (means over {over}). It reaches the scores of the report's TinyBERT, a student of BERT-base, on "
+        f"{reached} of {len(tasks)} task{'s' if len(tasks) > 1 else ''}."
+    ]
 
 
 _OTHERS = {
