@@ -58,6 +58,23 @@ def test_a_claim_that_cannot_be_judged_is_named(tmp_path, entry, message):
         claims.claims(file)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- claim: [", r"claims\.yaml is no YAML: while parsing .*line 1"),
+        ("claim: x", "is no list of claims; each begins with a line"),
+        ("", "is no list of claims"),
+        ("- claim: x\n  says: y\n  source: report, 1\n- 3", "claim 1 of 2 has no measure, holds; give it"),
+    ],
+)
+def test_a_file_that_holds_no_claims_is_named_in_one_line(tmp_path, text, message):
+    file = tmp_path / "claims.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=message) as error:
+        claims.claims(file)
+    assert "\n" not in str(error.value)
+
+
 # ---- verdicts
 
 

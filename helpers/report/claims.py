@@ -25,6 +25,7 @@ from helpers.report.summary import Records, Summary
 __all__ = ["CONTRADICTED", "REPRODUCED", "UNDECIDED", "Claim", "Judged", "claims", "judged", "overall", "verdict"]
 
 REPRODUCED, CONTRADICTED, UNDECIDED = "reproduced", "contradicted", "not decidable"
+_FIELDS = ("claim", "source", "says", "measure", "holds")
 _BOUNDS = ("about", "at_least", "at_most", "above", "below")
 _OVER = ("mean", "each", "most")
 _ABOUT = 0.1  # `about` a number is within this share of it
@@ -52,9 +53,18 @@ class Judged(NamedTuple):
 @cache
 def claims(path: Path = FOLDER / "claims.yaml") -> tuple[Claim, ...]:
     """Read the claims. Raises InputError, which names the claim, for a measure, an arm, a task or a bound not known."""
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(entries, list):
+        raise InputError(f"{path} is no list of claims; each begins with a line `- claim: name`.")
     found = []
-    for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
-        claim = Claim(entry["claim"], entry["source"], entry["says"], entry["measure"], entry["holds"])
+    for number, entry in enumerate(entries, 1):
+        missing = [name for name in _FIELDS if not isinstance(entry, dict) or name not in entry]
+        if missing:
+            raise InputError(f"{path}: claim {number} of {len(entries)} has no {', '.join(missing)}; give it.")
+        claim = Claim(*(entry[name] for name in _FIELDS))
         for wrong in _wrong(claim):
             raise InputError(f"{path}: the claim {claim.name} {wrong}")
         found.append(claim)
