@@ -90,6 +90,7 @@ def test_every_table_is_there_under_its_heading_with_what_stands_below(study):
         "reproduced",
         "10^6 bytes",
         "6, of 01, 03",
+        "13.1\u00a0%",
     ):
         assert part in text
 

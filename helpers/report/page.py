@@ -132,6 +132,7 @@ def _table(name: str, text: str) -> str:
     table, end, below = _prose(text).partition("</table>")
     if not end:
         return title + table
+    table = table.replace(" %", "\u00a0%")  # a number and its percent sign stay in one line
     return f'{title}<div class="wide" tabindex="0">{table}{end}</div>\n<div class="below">{below}</div>\n'
 
 
