@@ -109,14 +109,13 @@ def measure(
 
 
 def heldout(chain: Chain, name: str, model: Node, *, described: str) -> dict[str, Any]:
-    """Measure one model on held-out rows alone, with the interval of its main metric as `parameter`."""
+    """Measure one model on held-out rows alone."""
     task, labels = chain.recipe.task, chain.data.labels("heldout")
     predicted = scores.predictions(task, chain.logits(model, split="heldout"))
     stored = chain.prediction(model, split="heldout")
     return _bare(name, chain.load(model), described) | {
         "n": len(labels),
         "heldout_scores": scores.score(task, predicted, labels),
-        "parameter": scores.interval(task, predicted, labels, metric=scores.main_metric(task))._asdict(),
         "predictions": {"artifact": stored.key, "sha256": chain.store.checksum(stored, "logits.npy")},
     }
 
@@ -137,9 +136,9 @@ def student_variant(
     )
 
 
-def floor(chain: Chain) -> float:
-    """Return the main metric of the majority or mean predictor on the validation split."""
-    return scores.floor_score(chain.recipe.task, chain.data.labels("train"), chain.data.labels("validation"))
+def floor(chain: Chain, *, split: str = "validation") -> float:
+    """Return the main metric of the majority or mean predictor on a split."""
+    return scores.floor_score(chain.recipe.task, chain.data.labels("train"), chain.data.labels(split))
 
 
 def rows(chain: Chain) -> list[dict[str, list[int]]]:

@@ -81,14 +81,15 @@ def record(
     orders: Mapping[str, Any] | None = None,
     attention: Mapping[str, Any] | None = None,
     sources: Mapping[str, hub.Source] | None = None,
+    split: str = "validation",
     folder: Path | None = None,
 ) -> Path:
     """Write a run's record and return its file. `began` is `time.monotonic()` at the run's start.
 
     `seconds` is what the run took apart from building models, `building_seconds` what all results behind its arms
     took to build, in this run or earlier ones: together what it takes from an empty store. `facts` are other numbers
-    by name, each with its unit; `sources` are the published checkpoints, by default those of the chain. The file goes
-    to `folder`, by default to where a run's belong.
+    by name, each with its unit; `sources` are the published checkpoints, by default those of the chain. The floor is
+    that of `split`; the file goes to `folder`, by default to where a run's belong.
     """
     recipe = chain.recipe
     published = [
@@ -117,7 +118,7 @@ def record(
             "code": environment.git_state(profiles.ROOT, ignore=["results", "figures", "README.md"]),
             "environment": environment.describe(),
             "metrics": list(scores.TASK_METRICS[recipe.task]),
-            "floor": arms.floor(chain),
+            "floor": arms.floor(chain, split=split),
             "arms": list(measured),
             "latency_setup": dict(latency_setup) if latency_setup else None,
             "curves": dict(curves) if curves else None,

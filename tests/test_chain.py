@@ -20,6 +20,7 @@ from helpers.compress import pruning, quantization
 from helpers.compress.chain import Chain
 from helpers.compress.orders import Orders
 from helpers.compress.steps import apply, bring
+from helpers.compress.systems import Systems
 from helpers.environment import InputError, RunError
 from helpers.labels import REPORT_AMOUNTS
 
@@ -251,6 +252,15 @@ def test_inference_pairs_come_before_the_task_and_are_learned_once_for_all_seeds
     assert both.logits(both.student).shape == both.logits(both.control).shape == (50, 2)
     with pytest.raises(InputError, match="set nli_intermediate_epochs and nli_prediction_epochs to 0"):
         Orders(replace(both.recipe, order_chains={"1 MB": ["distil"]})).check_orders()
+    with pytest.raises(InputError, match="In the study of DistilBERT no student passes through inference pairs"):
+        Systems(replace(both.recipe, distilbert_steps=1)).check_distilbert()
+    with pytest.raises(InputError, match="In the study of ALBERT no student"):
+        Systems(replace(both.recipe, albert_steps=1)).check_albert()
+    for changes in ({"nli_epochs": 0}, {"nli": None}):
+        with pytest.raises(
+            InputError, match="nli_intermediate_epochs is for tasks whose teacher .* leave it 0 for rte"
+        ):
+            both.changed(**changes).teacher  # noqa: B018 - naming it checks it
 
 
 def test_augmented_students_take_as_many_steps() -> None:

@@ -49,6 +49,13 @@ def test_every_claim_is_answered_by_a_measure_and_quotes_a_place():
         ("measure: {points: int8, of: student, over: some}\n  holds: {above: 1}", "x is over 'some': .*most"),
         ("measure: {points: student, of: teacher}\n  holds: {near: 1}", "x holds at .*near.*at_least"),
         ("measure: {points: student, of: teacher}\n  holds: {above: 1, below: 2}", "x holds at"),
+        ("measure: points\n  holds: {above: 1}", "x has a measure that is no mapping"),
+        ("measure: {points: student, of: teacher}\n  holds: 5", "x has a holds that is no mapping"),
+        ("measure: {points: student, of: teacher}\n  holds: {above: much}", "x holds at 'much', which is no number"),
+        (
+            "measure: {points: int8, of: student, tasks: cola}\n  holds: {above: 1}",
+            "x has tasks that are no list: 'cola'",
+        ),
     ],
 )
 def test_a_claim_that_cannot_be_judged_is_named(tmp_path, entry, message):
@@ -259,7 +266,7 @@ def test_the_table_has_each_claim_that_records_can_judge_and_names_the_others(on
     assert len(table) == len(claims.claims()) - 2  # DistilBERT's scores need notebook 06
     row = table[table.index.str.contains("10 percent to 30 percent")].iloc[0]
     assert row["Measure"] == "score of the pruned student less that of the distilled student"
-    assert row["Notebook"] == "01, 03"
+    assert row["Notebook"] == "01,03"
     assert row["Holds"] == "at least -1 points, each" and row["Here"].startswith("10 %: ")
     assert row["Over"] == "CoLA, RTE, STS-B, QNLI and SST-2; 2,349 rows; 1 seed"
     timed = table[table.index.str.contains("inference time")].iloc[0]
@@ -298,12 +305,15 @@ def test_what_is_kept_is_told_with_its_seeds():
     numbers = {name: {"value": number} for name, number in value.items()}
     said = sentences.sentences(numbers, [], generated=False)
     assert said == (
-        "Of its teacher's lead over the floor the student keeps CoLA 82 %, RTE 90 %, on the mean 86 % (means over "
-        "5 seeds of CoLA and 3 seeds of RTE). It reaches the scores of the report's TinyBERT, a student of BERT-base, "
+        "Of its teacher's lead over the floor the student keeps CoLA 82 %, RTE 90 %, on the mean 86 % (5 seeds "
+        "of CoLA and 3 seeds of RTE). It reaches the scores of the report's TinyBERT, a student of BERT-base, "
         "on 1 of 2 tasks."
     )
     one = {name: number for name, number in numbers.items() if not name.endswith("_rte")}
-    assert "keeps CoLA 82 % (means over 5 seeds). It" in sentences.sentences(one, [], generated=False)
+    floored = numbers | {"retention_rte": {"value": -0.1}, "seeds_cola": {"value": 3}}
+    said = sentences.sentences(floored, [], generated=False)
+    assert "on the mean 86 %, RTE counted, where it has not left the floor (3 seeds). It" in said
+    assert "keeps CoLA 82 % (5 seeds). It" in sentences.sentences(one, [], generated=False)
 
 
 def test_a_task_reaches_the_reports_tinybert_in_every_metric(one):

@@ -16,7 +16,7 @@ from helpers.compress.candidates import find_candidates
 from helpers.compress.checks import check_room, check_text
 from helpers.compress.losses import PARTS, LossOptions
 from helpers.compress.steps import bring
-from helpers.environment import device, precision
+from helpers.environment import InputError, device, precision
 from helpers.labels import REPORT_AMOUNTS
 from helpers.training import Training, fine_tune
 
@@ -65,6 +65,8 @@ class Chain(Answers):
             seed=0,
             train_rows=0,
             nli_epochs=0,
+            nli_intermediate_epochs=0,
+            nli_prediction_epochs=0,
             augmented="off",
             # the pairs are many, and read a few times only
             teacher_outputs="off" if recipe.teacher_outputs == "off" else "logits",
@@ -114,6 +116,14 @@ class Chain(Answers):
     def starts_from_pairs(self) -> bool:
         """Whether control and student pass through the inference pairs, too, and not the teacher alone."""
         return self.pairs is not None and self.pairs.control_epochs > 0
+
+    def check_without_pairs(self, study: str) -> None:
+        """Raise `InputError` if students pass through inference pairs, which those beside them in a study do not."""
+        if self.starts_from_pairs:
+            raise InputError(
+                f"In the study of {study} no student passes through inference pairs: set nli_intermediate_epochs and "
+                "nli_prediction_epochs to 0."
+            )
 
     @property
     def label_rate(self) -> float:

@@ -23,9 +23,10 @@ def check_parts(recipe: Recipe, sources: Mapping[str, hub.Source]) -> None:
 
     Raises `InputError` where the layer map does not fit, heads or widths do not allow what is to be copied, rows
     may be longer than a model reads, a published student has another shape than the recipe says, or there is no text
-    where something is to be learned from it.
+    or no teacher where something is to be learned from it.
     """
     _check_text(recipe, sources)
+    _check_pairs(recipe, sources)
     teacher = config_of(sources, ("teacher", "language_model"), recipe.language_model_shape)
     student = config_of(sources, ("student",), recipe.student_shape)
     changes = [ABLATIONS[name] for name in ablations_for(recipe)]
@@ -119,6 +120,16 @@ def _check_student(recipe: Recipe, teacher: BertConfig, student: BertConfig, *, 
         raise InputError(
             f"student_shape has type_vocab_size {student.type_vocab_size}, the embeddings to start from have "
             f"{teacher.type_vocab_size}; leave it out."
+        )
+
+
+def _check_pairs(recipe: Recipe, sources: Mapping[str, hub.Source]) -> None:
+    """Check that a student that is to pass through inference pairs has a teacher that does."""
+    wanted = [name for name in ("nli_intermediate_epochs", "nli_prediction_epochs") if getattr(recipe, name)]
+    if wanted and (not recipe.nli_epochs or not recipe.nli or "teacher" in sources):
+        raise InputError(
+            f"{wanted[0]} is for tasks whose teacher is made here and passes through inference pairs: give nli_epochs "
+            f"and nli, too, or leave it 0 for {recipe.task}."
         )
 
 

@@ -68,11 +68,7 @@ class Orders(Chain):
                 "The study of orders distils with the teacher's answers, and this student learns labels: leave "
                 "prediction in loss_parts and set augmented to off or teacher."
             )
-        if self.starts_from_pairs:
-            raise InputError(
-                "In the study of orders no student passes through inference pairs: set nli_intermediate_epochs and "
-                "nli_prediction_epochs to 0."
-            )
+        self.check_without_pairs("orders")
         for budget, chains in self.chains.items():
             first: dict[tuple[Link, ...], str] = {}
             for chain in self.wanted[budget]:

@@ -98,6 +98,7 @@ class Systems(Chain):
         recipe = self.recipe
         if not recipe.albert_steps:
             raise InputError("ALBERT needs albert_steps of distillation on text; give a number above 0.")
+        self.check_without_pairs("ALBERT")
         self.text  # noqa: B018 - asking for it checks that there is some
         sizes = recipe.albert_embedding_sizes
         if len({*sizes}) < len(sizes) or 0 in sizes:
@@ -218,6 +219,7 @@ class Systems(Chain):
         """Raise `InputError` if there are no steps or no text to make DistilBERT with, or its layers do not exist."""
         if not self.recipe.distilbert_steps:
             raise InputError("DistilBERT needs distilbert_steps of distillation on text; give a number above 0.")
+        self.check_without_pairs("DistilBERT")
         self.distilbert_general  # noqa: B018 - naming it checks the rest
 
     @functools.cached_property

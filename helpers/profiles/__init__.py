@@ -3,6 +3,7 @@
 from helpers.profiles.ablations import ABLATIONS, COMPARED_WITH, DISTILBERT, ablations_for
 from helpers.profiles.files import ROOT, departs, differences, load, names, settings
 from helpers.profiles.recipe import (
+    DEFAULTS,
     DISTILBERT_WEIGHTS,
     FIELDS,
     LOSSES,
@@ -18,6 +19,7 @@ __all__ = [
     "COMPARED_WITH",
     "DISTILBERT",
     "DISTILBERT_WEIGHTS",
+    "DEFAULTS",
     "FIELDS",
     "LOSSES",
     "MOST_LADDER_STEPS",

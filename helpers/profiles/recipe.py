@@ -11,6 +11,7 @@ from helpers.labels import FIRST_TOKEN
 __all__ = [
     "BACKENDS",
     "BLOCKS",
+    "DEFAULTS",
     "DISTILBERT_WEIGHTS",
     "FIELDS",
     "LOSSES",
@@ -175,5 +176,8 @@ class Recipe:
 
 
 FIELDS = {item.name: item for item in dataclasses.fields(Recipe)}
+DEFAULTS = {name: item.default for name, item in FIELDS.items() if item.default is not dataclasses.MISSING} | {
+    name: item.default_factory() for name, item in FIELDS.items() if item.default_factory is not dataclasses.MISSING
+}
 # profile, task and seed say which run it is: they are no settings of a profile
 SETTINGS = {name: kind for name, kind in get_type_hints(Recipe).items() if name not in ("profile", "task", "seed")}

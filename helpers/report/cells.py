@@ -56,10 +56,9 @@ def score(records: Records, task: str, arm: str, metric: str) -> str:
     return f"{text} {NOISE}" if text != DASH and is_main and versus and is_noise(versus[1]) else text
 
 
-def made_in(records: Records, arm: str, *, timed: bool = False) -> str:
-    """Return the number of the notebook that an arm's row is of: the first that has the arm, or that times it."""
-    numbers = {record["notebook"][:2] for record, one in summary.arms_of(records, arm) if one["latency"] or not timed}
-    return min(numbers, default=DASH)
+def made_in(records: Records, arm: str, *, task: str | None = None) -> str:
+    """Return the number of the notebook that an arm's row is of: the first of these records' that has the arm."""
+    return min((record["notebook"][:2] for record, _ in summary.arms_of(records, arm, task=task)), default=DASH)
 
 
 def change(records: Records, task: str, arm: str) -> str:

@@ -43,8 +43,7 @@ def kept_numbers(records: Records) -> dict[str, tuple[float, str]]:
     numbers: dict[str, tuple[float, str]] = {f"retention_{task}": (round(kept[task], 4), "share") for task in kept}
     numbers["retention_above_floor_mean"] = (round(fmean(kept.values()), 4), "share")
     for task in kept:
-        seeds = {record["seed"] for record, _ in summary.arms_of(records, "student", task=task)}
-        numbers[f"seeds_{task}"] = (len(seeds), "seeds")
+        numbers[f"seeds_{task}"] = (summary.retention(records, task, "student").seeds, "seeds")
     reached = sum(_reaches(records, task) for task in kept)
     return numbers | {"tasks_at_report_tinybert": (reached, f"of {len(REPORT_METRICS)} tasks, {len(kept)} measured")}
 

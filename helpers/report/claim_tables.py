@@ -48,11 +48,12 @@ def not_judged(records: Records) -> str:
 
 
 def _made_in(one: Judged) -> str:
-    """Return the numbers of the notebooks that have what a claim is about."""
+    """Return the numbers of the notebooks that have what a claim is about, as `NOTEBOOKS=` takes them."""
     measure = one.claim.measure
     arm, timed = measure[name_of(measure)], name_of(measure) == "time_saved"
     named = [measure["of"], *(arm if isinstance(arm, list) else [arm] if isinstance(arm, str) else [])]
-    return ", ".join(sorted({cells.made_in(one.records, name, timed=timed) for name in named}))
+    some = summary.timed(one.records)[0] if timed else one.records
+    return ",".join(sorted({cells.made_in(some, name) for name in named}))
 
 
 def _part(name: str) -> str:

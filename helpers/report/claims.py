@@ -65,10 +65,25 @@ def claims(path: Path = FOLDER / "claims.yaml") -> tuple[Claim, ...]:
         if missing:
             raise InputError(f"{path}: claim {number} of {len(entries)} has no {', '.join(missing)}; give it.")
         claim = Claim(*(entry[name] for name in _FIELDS))
-        for wrong in _wrong(claim):
+        for wrong in _misformed(claim) or _wrong(claim):
             raise InputError(f"{path}: the claim {claim.name} {wrong}")
         found.append(claim)
     return tuple(found)
+
+
+def _misformed(claim: Claim) -> list[str]:
+    """Say which parts of a claim are no mappings, numbers or lists where they must be."""
+    said = [
+        f"has a {name} that is no mapping."
+        for name in ("measure", "holds")
+        if not isinstance(getattr(claim, name), dict)
+    ]
+    if said:
+        return said
+    if not isinstance(claim.measure.get("tasks", []), list):
+        said.append(f"has tasks that are no list: {claim.measure['tasks']!r}.")
+    wrong = [value for value in claim.holds.values() if isinstance(value, bool) or not isinstance(value, int | float)]
+    return [*said, *(f"holds at {value!r}, which is no number." for value in wrong)]
 
 
 def _wrong(claim: Claim) -> list[str]:

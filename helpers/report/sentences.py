@@ -85,13 +85,15 @@ def _kept_sentences(value: Mapping[str, float]) -> list[str]:
     groups: dict[int, list[str]] = {}
     for task in tasks:
         groups.setdefault(value[f"seeds_{task}"], []).append(task_label(task))
-    several = {n: f"{n} seed{'s' if n > 1 else ''}" for n in sorted(groups, reverse=True)}
+    several = {n: f"{n} seeds" if n > 1 else "1 seed" for n in sorted(groups, reverse=True)}
     over = joined([f"{several[n]}{f' of {joined(groups[n])}' if len(groups) > 1 else ''}" for n in several])
+    floored = [task_label(task) for task in tasks if value[f"retention_{task}"] <= 0]
     text = f"Of its teacher's lead over the floor the student keeps {each}"
     text += f", on the mean {100 * value['retention_above_floor_mean']:.0f} %" if len(tasks) > 1 else ""
+    text += f", {joined(floored)} counted, where it has not left the floor" if floored else ""
     reached = value["tasks_at_report_tinybert"]
     return [
-        f"{text} (means over {over}). It reaches the scores of the report's TinyBERT, a student of BERT-base, on "
+        f"{text} ({over}). It reaches the scores of the report's TinyBERT, a student of BERT-base, on "
         f"{reached} of {len(tasks)} task{'s' if len(tasks) > 1 else ''}."
     ]
 

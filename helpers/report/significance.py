@@ -40,7 +40,7 @@ def significance_table(records: Records) -> pd.DataFrame:
             row = {"System": f"{ARMS[arm]} - {ARMS.get(reference, reference)}", "Task": task_label(task)}
             row |= {"Difference": cells.change(records, task, arm), "Seeds": str(versus.seeds)}
             row |= {"p": _p(p_values.get(task)), "p, Holm": _p(adjusted.get(task))}
-            row |= _flipped(differences.flips(records, task, arm)) | {NOTEBOOK: cells.made_in(records, arm)}
+            row |= _flipped(differences.flips(records, task, arm)) | {NOTEBOOK: cells.made_in(records, arm, task=task)}
             rows.append(row)
     return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["System", "Task"]).set_index(["System", "Task"])
 

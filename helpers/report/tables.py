@@ -63,7 +63,7 @@ def table2(records: Records, *, reported: bool = True) -> pd.DataFrame:
     rows = {
         ARMS[arm] + (" (baseline)" if arm == "bert_base_shape" else ""): {
             **{task_label(task): cells.seconds(kept, task, arm) for task in tasks},
-            NOTEBOOK: cells.made_in(kept, arm, timed=True),
+            NOTEBOOK: cells.made_in(kept, arm),
         }
         for arm in (*SHAPES, "teacher", "student", "pruned", "int8")
     }

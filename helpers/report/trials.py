@@ -11,102 +11,123 @@ from typing import Any
 import pandas as pd
 
 from helpers.labels import ARMS, METRICS, task_label
-from helpers.report import summary
+from helpers.report import cells, summary
 from helpers.report.cells import DASH
 from helpers.report.summary import Records
 
 __all__ = ["render_trials"]
 
-# what decides a model's weights; a teacher's, then what comes to it for models that learn from one, or for all students
-_TEACHER = ("train_rows", "language_model", "teacher", "teacher_starts", "teacher_epochs", "teacher_learning_rate")
-_TEACHER += ("nli_epochs", "pretraining_*", "batch_size", "max_length", "precision", "warmup_fraction", "weight_decay")
-_STUDENT = ("student_*", "general_*", "layer_map", "loss_parts", "intermediate_*", "prediction_*", "temperature*")
-_STUDENT += ("nli_*", "augmented", "augmentation_*", "control_learning_rate", "teacher_dropout")
+# What changes no weight of the models that are tried, or is which run it is.
+_OTHERS = ("profile", "task", "seed", "data", "text", "nli", "threads", "latency_*", "speed_*", "ladder_steps")
+_OTHERS += ("structured_*", "distilbert_*", "albert_*", "storage_*", "order_chains", "pruning_*", "recovery_*")
+_OTHERS += ("compared_starts", "ablations", "teacher_outputs*")
+# What a teacher does not depend on, or a student without one.
+_DISTILLING = ("layer_map", "loss_parts", "temperature*", "teacher_dropout", "shared_projection", "padding_counts")
+_DISTILLING += ("mean_over_classes", "gold_scores", "drop_incomplete", "first_text_stays_changed")
+_STUDENT = ("student_*", "general_*", "intermediate_*", "prediction_*", "nli_*_epochs", "augment*", "word_vectors*")
+_IRRELEVANT = {
+    "teacher": (*_OTHERS, *_DISTILLING, *_STUDENT, "control_learning_rate"),
+    "control": (*_OTHERS, *_DISTILLING, "teacher*", "augment*", "word_vectors*"),
+    "student": (*_OTHERS, "control_learning_rate"),
+}
 
 _READING = (
-    "What was tried before the profile had its values, each model scored on held-out rows of the training split: "
-    "nothing here was asked about validation rows. Setting: the parameters in which the trials of a task's model "
-    "differ. Interval: 95 %, over the held-out rows, of one seed. Minutes: to build it, with all that it is made from. "
-    "Used: whether it is as the published runs have it."
+    "What was tried and recorded on the way to the profile's values, each model scored on held-out rows of the "
+    "training split: nothing here was asked about validation rows. Setting: what is not as in the profile now. Scores "
+    "have a 95 % interval over held-out rows or, of several seeds, over these: where two intervals overlap widely, "
+    "chance may have decided. Minutes: to build the model with all that it is made from, of which others share a part."
 )
+AS_IS = "as in the profile"
 
 
-def render_trials(trials: Records, published: Records) -> dict[str, str]:
-    """Return the table's files by name, Markdown and CSV; nothing if there are no trials."""
+def render_trials(trials: Records, usual: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the table's files by name, Markdown and CSV; nothing if there are no trials.
+
+    `usual` are the profile's own parameters, by task.
+    """
     if not trials:
         return {}
-    table = _table(trials, published)
-    shown = table.to_markdown(index=False, disable_numparse=True, colalign=["left", "left", "left", *["right"] * 4])
+    table = _table(trials, usual)
+    shown = table.to_markdown(index=False, disable_numparse=True, colalign=["left", "left", "left", "right", "right"])
     return {"trials.md": f"{shown}\n\n{_below(trials)}\n", "trials.csv": table.to_csv(index=False, lineterminator="\n")}
 
 
-def _table(trials: Records, published: Records) -> pd.DataFrame:
+def _table(trials: Records, usual: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     rows = []
     for task in summary.tasks_of(trials, all_of_report=False):
-        for model in ("teacher", "control", "student"):
+        metric = METRICS.get(name := summary.metrics_of(trials, task)[0], name)
+        for model in ARMS:
             of_model = [each for each in trials if each["task"] == task and each["arms"][0]["arm"] == model]
-            used = _used(published, task, model)
-            settings = [_settings(each, model) for each in of_model]
-            differing = _differing([*settings, *([used] if used else [])])
-            groups: dict[str, list[Mapping[str, Any]]] = {}
-            for trial, values in zip(of_model, settings, strict=True):
-                groups.setdefault(_told(values, differing), []).append(trial)
-            for setting, some in sorted(groups.items(), key=lambda group: -_value(group[1])):
-                is_used = DASH if used is None else "yes" if setting == _told(used, differing) else ""
-                rows.append([task_label(task), ARMS[model], setting, *_cells(some), is_used])
-    return pd.DataFrame(rows, columns=["Task", "Model", "Setting", "Held-out score", "Seeds", "Minutes", "Used"])
+            groups: dict[str, dict[int, Mapping[str, Any]]] = {}
+            for trial in sorted(of_model, key=lambda trial: trial["created"]):  # of one seed the newest
+                groups.setdefault(_setting(trial, usual[task], of_model), {})[trial["seed"]] = trial
+            for setting, some in sorted(groups.items(), key=lambda group: -_scored([*group[1].values()]).value):
+                found = [*some.values()]
+                minutes = fmean(each["building_seconds"] for each in found) / 60
+                rows.append(
+                    [
+                        task_label(task),
+                        ARMS[model],
+                        setting,
+                        f"{metric} {cells.plain(_scored(found))}",
+                        f"{minutes:.0f}",
+                    ]
+                )
+    return pd.DataFrame(rows, columns=["Task", "Model", "Setting", "Held-out score", "Minutes"])
 
 
-def _used(published: Records, task: str, model: str) -> Mapping[str, Any] | None:
-    """Return the settings of a task's published runs, if there are any."""
-    found = [each for each in published if each["task"] == task and each["notebook"].startswith("01")]
-    return _settings(found[0], model) if found else None
+def _scored(some: Records) -> summary.Summary:
+    """Return the main metric on held-out rows, with its interval."""
+    metric = some[0]["metrics"][0]
+    triples = [
+        (
+            each["arms"][0]["heldout_scores"][metric],
+            *(each["facts"][f"heldout_{end}"]["value"] for end in ("low", "high")),
+        )
+        for each in some
+    ]
+    return summary.over_seeds(triples)
 
 
-def _settings(record: Mapping[str, Any], model: str) -> dict[str, Any]:
-    patterns = _TEACHER if model == "teacher" else _TEACHER + _STUDENT
-    return {
-        name: value
-        for name, value in record["parameters"].items()
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-    }
+def _setting(trial: Mapping[str, Any], usual: Mapping[str, Any], others: Records) -> str:
+    """Return the parameters of a trial that are not the profile's, and which rows it read if others read other ones."""
+    model, given = trial["arms"][0]["arm"], trial["parameters"]
+    names = [name for name in usual if not any(fnmatch.fnmatchcase(name, each) for each in _IRRELEVANT[model])]
+    told = [f"{name} {_plain(given[name])}" for name in names if name in given and not _same(given[name], usual[name])]
+    read = {name: _fingerprint(trial, name) for name in ("data", "text")}
+    told += [f"{name} {mark}" for name, mark in read.items() if len({_fingerprint(each, name) for each in others}) > 1]
+    return ", ".join(told) or AS_IS
 
 
-def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what is not the same in all. A name that some lack is younger than they are, and decided nothing then."""
-    names = dict.fromkeys(name for values in settings for name in values)
-    found = {name: {json.dumps(values[name]) for values in settings if name in values} for name in names}
-    return [name for name in names if len(found[name]) > 1]
+def _fingerprint(trial: Mapping[str, Any], name: str) -> str:
+    return (trial.get(name) or {}).get("fingerprint", DASH)
 
 
-def _told(values: Mapping[str, Any], differing: Sequence[str]) -> str:
-    return ", ".join(f"{name} {_plain(values[name])}" for name in differing if name in values) or DASH
+def _same(one: Any, other: Any) -> bool:
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _plain(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else "+".join(value) if isinstance(value, list) else str(value)
+    """Return a value as YAML on one line, as `-p` takes it.
 
-
-def _cells(some: Records) -> list[str]:
-    metric, ends = some[0]["metrics"][0], some[0]["arms"][0]["parameter"]
-    interval = f" [{ends['low']:.3f}, {ends['high']:.3f}]" if len(some) == 1 else ""
-    score = f"{METRICS.get(metric, metric)} {_value(some):.3f}{interval}"
-    minutes = fmean(each["building_seconds"] for each in some) / 60
-    return [score, ", ".join(str(each["seed"]) for each in some), f"{minutes:.0f}"]
-
-
-def _value(some: Records) -> float:
-    """Return the score on held-out rows, on the mean over seeds."""
-    return fmean(each["arms"][0]["heldout_scores"][each["metrics"][0]] for each in some)
+    >>> [_plain(value) for value in (0.0005, [1, 3], {"hidden_size": 312}, "general", True)]
+    ['0.0005', '[1, 3]', '{"hidden_size": 312}', 'general', 'true']
+    """
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _below(trials: Records) -> str:
-    rows = {each["task"]: each["data"]["rows"]["heldout"] for each in trials}
-    held = ", ".join(f"{task_label(task)} {rows[task]:,}" for task in summary.tasks_of(trials, all_of_report=False))
+    rows: dict[str, Sequence[int]] = {}
+    for each in trials:
+        rows[each["task"]] = sorted({*rows.get(each["task"], ()), each["data"]["rows"]["heldout"]})
+    held = ", ".join(
+        f"{task_label(task)} {' or '.join(f'{n:,}' for n in rows[task])}"
+        for task in summary.tasks_of(trials, all_of_report=False)
+    )
     machines = "; ".join(sorted({summary.machine(each, threads=True) for each in trials}))
     command = f"python -m helpers.study try --profile {trials[0]['profile']}"
     return (
-        f"{_READING}\n\nHeld-out rows: {held}. Machine: {machines}. A row again: `{command} --tasks … --model …` with "
-        "`-p NAME VALUE` for each parameter of its setting, and with `--data`, `--text` and `--nli` where they are "
-        "folders."
+        f"{_READING}\n\nHeld-out rows: {held}. Machine: {machines}. A row again: `{command} --tasks … --model … "
+        "--seeds …` with `-p NAME VALUE` for each parameter of its setting, and with `--data`, `--text` and `--nli` "
+        "where they are folders."
     )

@@ -19,7 +19,7 @@ from helpers.study import books, grid, jobs, options, planning, stored
 from helpers.study.pages import write_page
 from helpers.study.publish import publish
 from helpers.study.submission import submit
-from helpers.study.trials import try_settings
+from helpers.study.trials import trials_folder, try_settings
 
 __all__ = ["main"]
 
@@ -119,12 +119,17 @@ def _report(given: argparse.Namespace) -> int:
 
 
 def _try(given: argparse.Namespace) -> int:
-    changes = planning.changed(options.places(given), options.parameters(given))
     found = try_settings(
-        given.profile, wanted=given.tasks, seeds=options.seeds(given), model=given.model, changes=changes
+        given.profile,
+        tasks=given.tasks,
+        seeds=options.seeds(given) or [],
+        model=given.model,
+        inputs=options.places(given),
+        parameters=options.parameters(given),
     )
     for file, line in found:
         print(f"{line}; {os.path.relpath(file)}", flush=True)
+    print(f"`make report` lists it in {os.path.relpath(trials_folder(given.profile).with_suffix('.md'))}.")
     return 0
 
 

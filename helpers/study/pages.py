@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from helpers import records, report
 from helpers.environment import RunError
-from helpers.study.trials import trials_folder
+from helpers.study import trials
 
 __all__ = ["write_page"]
 
@@ -23,7 +23,7 @@ def write_page(root: Path, some: Sequence[Mapping[str, Any]]) -> Path:
     """
     tables = report.render_tables(some)
     profile = some[0]["profile"]
-    tables |= report.render_trials(records.read_all(trials_folder(profile, root=root)), some)
+    tables |= trials.render(profile, root=root)
     pictures = [_picture(file) for file in sorted((root / "figures" / profile).glob("*.svg"))]
     text = report.render_page(some, tables, pictures)
     return records.write_text(root / "results" / profile / "report.html", text)

@@ -21,7 +21,7 @@ from helpers.study import books
 from helpers.study.books import Notebook
 from helpers.study.jobs import Job
 
-__all__ = ["changed", "plan"]
+__all__ = ["changed", "check_disk", "check_input", "grid", "plan"]
 
 HELPERS = ROOT / "helpers"
 # these show records and start notebooks; no record depends on them
@@ -47,12 +47,12 @@ def plan(
     """
     usual = profiles.settings(profile)["study"]
     chosen = [books.read(path) for path in books.choose(notebooks)]
-    wanted, numbers = _grid(usual if tasks is None else usual | {"tasks": tasks}, seeds)
+    wanted, numbers = grid(profile, tasks, seeds)
     workers = usual.get("workers", 1) if workers is None else workers
     if workers < 1:
         raise InputError(f"The number of workers must be at least 1, not {workers}.")
     changes = changed(inputs or {}, parameters or {})
-    _check_disk(usual.get("disk_gb", 1))
+    check_disk(profile)
     helpers = _helpers_digest()
     jobs: list[Job] = []
     fingerprints: dict[str, str] = {}
@@ -70,7 +70,7 @@ def plan(
             for task in (task for task in wanted if task in only.get(notebook.path.stem, wanted)):
                 recipe = profiles.load(profile, task=task, seed=seed, **changes)
                 if task not in fingerprints:
-                    fingerprints[task] = _check_input(recipe)
+                    fingerprints[task] = check_input(recipe)
                 for check in (CHECKS[name] for name in CHECKS if name in notebook.parameters):
                     with contextlib.chdir(books.NOTEBOOKS):  # folders are given as the notebooks see them
                         check(recipe)
@@ -118,9 +118,13 @@ def _helpers_digest() -> str:
     return digest({name: f.read_text(encoding="utf-8") for name, f in sources.items() if not name.startswith(SHOWING)})
 
 
-def _grid(usual: Mapping[str, Any], seeds: Sequence[int] | None) -> tuple[list[str], list[int]]:
-    """Return the tasks and the seeds, each once: two runs of the same would write the same files."""
-    wanted = list(dict.fromkeys(usual.get("tasks", [])))
+def grid(profile: str, tasks: Sequence[str] | None, seeds: Sequence[int] | None) -> tuple[list[str], list[int]]:
+    """Return the tasks and the seeds, each once: two runs of the same would write the same files.
+
+    Those that are None are the profile's. Raises `InputError` for an unknown task, or if there is none of either.
+    """
+    usual = profiles.settings(profile)["study"]
+    wanted = list(dict.fromkeys(usual.get("tasks", []) if tasks is None else tasks))
     numbers = list(dict.fromkeys(usual.get("seeds", [0]) if seeds is None else seeds))
     unknown = [task for task in wanted if task not in labels.TASKS]
     if unknown:
@@ -153,7 +157,9 @@ def _near(value: Any) -> Any:
     return os.path.relpath(value, books.NOTEBOOKS) if is_place else value
 
 
-def _check_disk(needed_gb: float) -> None:
+def check_disk(profile: str) -> None:
+    """Raise `RunError` if there is less room for artifacts than a profile wants."""
+    needed_gb = profiles.settings(profile)["study"].get("disk_gb", 1)
     folder = default_folder()
     there = next(f for f in (folder, *folder.parents) if f.exists())
     free = shutil.disk_usage(there).free / 1e9
@@ -179,7 +185,7 @@ CHECKS = {
 }
 
 
-def _check_input(recipe: profiles.Recipe) -> str:
+def check_input(recipe: profiles.Recipe) -> str:
     """Read everything that runs with these parameters will read and return the fingerprint of it."""
     with contextlib.chdir(books.NOTEBOOKS):
         chain = Chain(recipe)

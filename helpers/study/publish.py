@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from helpers import figures, records, report
 from helpers.environment import InputError
-from helpers.study.trials import trials_folder
+from helpers.study import trials
 
 __all__ = ["address", "colab_source", "notebooks_block", "publish", "with_address"]
 
@@ -33,12 +33,12 @@ def publish(root: Path, *, check: bool = False) -> list[str]:
     results, stale = root / "results", []
     wanted = {results / "headline.json": report.render_headline(results)}
     for profile, some in report.profiles(results).items():
-        tried = records.read_all(trials_folder(profile, root=root))
-        texts = report.render_tables(some) | report.render_trials(tried, some)
-        wanted |= {results / profile / name: text for name, text in texts.items()}
+        wanted |= {results / profile / name: text for name, text in report.render_tables(some).items()}
         folder = root / "figures" / profile
         for name, figure in figures.published(some).items():
             stale += _update_figure(figure, folder, name, check=check)
+    for profile in trials.profiles_tried(root):
+        wanted |= {results / profile / name: text for name, text in trials.render(profile, root=root).items()}
     for path, text in wanted.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(str(path.relative_to(root)))

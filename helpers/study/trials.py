@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from helpers import arms, profiles, runs
+from helpers import arms, profiles, records, report, runs, scores
 from helpers.compress.chain import Chain
 from helpers.environment import InputError, set_threads
-from helpers.study import books
+from helpers.study import books, planning
 
-__all__ = ["MODELS", "trials_folder", "try_settings"]
+__all__ = ["MODELS", "profiles_tried", "render", "trials_folder", "try_settings"]
 
 MODELS = {"teacher": "fine-tune", "control": "small > fine-tune", "student": "distil"}  # each with its chain in words
 
@@ -23,40 +23,76 @@ def trials_folder(profile: str, *, root: Path | None = None) -> Path:
     return (root or profiles.ROOT) / "results" / profile / "trials"
 
 
-def try_settings(
-    profile: str, *, wanted: Sequence[str] | None, seeds: Sequence[int], model: str, changes: Mapping[str, Any]
-) -> Iterator[tuple[Path, str]]:
-    """Build or find a model of a profile with `changes` for each task and seed; yield its record and a line about it.
+def profiles_tried(root: Path) -> list[str]:
+    """Return the profiles that have trials, by name."""
+    return sorted(folder.parent.name for folder in (root / "results").glob("*/trials"))
 
-    Nothing is asked about validation rows. All rows are read, and the room is checked, before the first training;
-    raises `InputError` for another model or a value that cannot be.
+
+def render(profile: str, *, root: Path) -> dict[str, str]:
+    """Return the files of a profile's table of trials by name; none if there are no trials.
+
+    A parameter that is younger than a trial had its default then.
+    """
+    found = records.read_all(trials_folder(profile, root=root))
+    tried = [trial | {"parameters": profiles.DEFAULTS | trial["parameters"]} for trial in found]
+    usual = {task: vars(profiles.load(profile, task=task)) for task in {trial["task"] for trial in tried}}
+    return report.render_trials(tried, usual)
+
+
+def try_settings(
+    profile: str,
+    *,
+    tasks: Sequence[str] | None,
+    seeds: Sequence[int],
+    model: str,
+    inputs: Mapping[str, str | None],
+    parameters: Mapping[str, Any],
+) -> Iterator[tuple[Path, str]]:
+    """Build or find a model of a profile with other `parameters`, by task and seed; yield its record and a line on it.
+
+    Nothing is asked about validation rows. Everything that goes in is read and checked before the first training;
+    raises `InputError` for another model, a value that cannot be, or data of another kind than the profile's. A model
+    that was tried before keeps its record.
     """
     if model not in MODELS:
         raise InputError(f"There is no model {model!r} to try; known are {', '.join(MODELS)}.")
-    chosen = wanted or profiles.settings(profile)["study"]["tasks"]
-    recipes = [profiles.load(profile, task=task, seed=seed, **changes) for task in chosen for seed in seeds]
-    chains = [Chain(recipe) for recipe in recipes]
-    with contextlib.chdir(books.NOTEBOOKS):  # folders are given as the notebooks see them
-        for chain in chains:
-            chain.check_room()
-    for chain in chains:
-        with contextlib.chdir(books.NOTEBOOKS):
-            done = _try(chain, model)
+    chosen, numbers = planning.grid(profile, tasks, seeds)
+    changes = planning.changed(inputs, parameters)
+    recipes = [profiles.load(profile, task=task, seed=seed, **changes) for task in chosen for seed in numbers]
+    planning.check_disk(profile)
+    for recipe in recipes:
+        own = profiles.load(profile, task=recipe.task)
+        if (recipe.data == "generated") != (own.data == "generated"):
+            raise InputError(f"Trials of {profile} are of its kind of data, {own.data}; try another profile.")
+        planning.check_input(recipe)
+    for recipe in recipes:
+        with contextlib.chdir(books.NOTEBOOKS):  # folders are given as the notebooks see them
+            done = _try(Chain(recipe), model)
         yield done
 
 
 def _try(chain: Chain, model: str) -> tuple[Path, str]:
-    recipe, began, made = chain.recipe, time.monotonic(), getattr(chain, model)
-    set_threads(recipe.threads)
-    arm = arms.heldout(chain, model, made, described=MODELS[model])
-    file = runs.record(
-        chain,
-        f"00_{model}_{made.key.rpartition('-')[2]}",
-        [arm],
-        parameters=vars(recipe),
-        began=began,
-        folder=trials_folder(recipe.profile),
-    )
+    recipe, began = chain.recipe, time.monotonic()
+    set_threads(recipe.threads)  # before the model is named: of several teachers the best is looked for
+    made, folder = getattr(chain, model), trials_folder(recipe.profile)
+    name = f"00_{model}_{made.key.rpartition('-')[2]}"
+    file = records.path(folder, name, recipe.task, recipe.seed)
+    before = ", tried before" if file.exists() else ""
+    if not before:
+        labels = chain.data.labels("heldout")
+        predicted = scores.predictions(recipe.task, chain.logits(made, split="heldout"))
+        found = scores.interval(recipe.task, predicted, labels, metric=scores.main_metric(recipe.task))
+        runs.record(
+            chain,
+            name,
+            [arms.heldout(chain, model, made, described=MODELS[model])],
+            parameters=vars(recipe),
+            began=began,
+            facts={f"heldout_{end}": (getattr(found, end), "score") for end in ("low", "high")},
+            split="heldout",
+            folder=folder,
+        )
+    (arm,) = records.read(file)["arms"]
     (metric, value), *_ = arm["heldout_scores"].items()
     where = f"{model}, {recipe.task}, seed {recipe.seed}"
-    return file, f"{where}: {metric} {value:.4f} on {arm['n']:,} held-out rows"
+    return file, f"{where}: {metric} {value:.4f} on {arm['n']:,} held-out rows{before}"
