@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
-from typing import Any, Self
+from typing import Any
 
-from helpers import scores, tasks
+from helpers import scores
 from helpers.artifacts import Bound, Node, node
 from helpers.compress import distillation, pruning
-from helpers.compress.answers import Answers
 from helpers.compress.augmentation import Augmentation, augment
 from helpers.compress.candidates import find_candidates
 from helpers.compress.checks import check_room, check_text
 from helpers.compress.losses import PARTS, LossOptions
-from helpers.compress.steps import bring
+from helpers.compress.teachers import Teachers
 from helpers.environment import InputError, device, precision
 from helpers.labels import REPORT_AMOUNTS
-from helpers.training import Training, fine_tune
+from helpers.training import Training
 
 __all__ = ["Chain"]
 
-# rows, and what decides them
-READ_FROM = {"data": ("data", "task", "train_rows"), "nli": ("nli", "nli_epochs"), "text": ("text",)}
 
-
-class Chain(Answers):
+class Chain(Teachers):
     """The study's models for one recipe: a tree whose common beginnings are built once.
 
     language model > fine-tune (teacher); student start > control; student start > intermediate > prediction (student);
     student > prune, int8.
     """
-
-    def changed(self, **changes: Any) -> Self:
-        """Return the chain of a recipe that differs in some values, over the same rows and in the same store."""
-        other = type(self)(dataclasses.replace(self.recipe, **changes), store=self.store)
-        self.data  # noqa: B018 - read once, for both
-        for name, fields in READ_FROM.items():
-            if name in self.__dict__ and not changes.keys() & set(fields):
-                other.__dict__[name] = self.__dict__[name]
-        return other
 
     @property
     def control_epochs(self) -> int:
@@ -51,66 +37,10 @@ class Chain(Answers):
         return (intermediate + recipe.prediction_epochs) * times
 
     @functools.cached_property
-    def pairs(self) -> Self | None:
-        """The same chain on inference pairs, which the models pass through first where the recipe says so.
-
-        It is one for all seeds, as what is learned from text.
-        """
-        if self.nli is None or "teacher" in self.sources:
-            return None
-        recipe = self.recipe
-        other = self.changed(
-            task="mnli",
-            data=recipe.nli,
-            seed=0,
-            train_rows=0,
-            nli_epochs=0,
-            nli_intermediate_epochs=0,
-            nli_prediction_epochs=0,
-            augmented="off",
-            # the pairs are many, and read a few times only
-            teacher_outputs="off" if recipe.teacher_outputs == "off" else "logits",
-            teacher_epochs=recipe.nli_epochs,
-            intermediate_epochs=recipe.nli_intermediate_epochs,
-            prediction_epochs=recipe.nli_prediction_epochs,
-        )
-        other.__dict__["data"] = self.nli
-        return other
-
-    @functools.cached_property
-    def teachers(self) -> dict[str, Node]:
-        """The fine-tuned baselines by what they start from; one that is published has the name `published`."""
-        recipe = self.recipe
-        if "teacher" in self.sources:
-            return {"published": node(bring, source=self.sources["teacher"], task=recipe.task, head=True)}
-        found = {}
-        for name in recipe.teacher_starts:
-            start = self.teacher_start(name) if self.pairs is None else self.pairs.teachers[name]
-            found[name] = self._fine_tuned(start, self.data, recipe.teacher_epochs, recipe.teacher_learning_rate)
-        return found
-
-    @functools.cached_property
-    def chosen_teacher(self) -> str:
-        """The name of the teacher with the best held-out score, of equal ones the first. Several are built for it."""
-        if len(self.teachers) == 1:
-            return next(iter(self.teachers))
-        metric = scores.main_metric(self.recipe.task)
-        return max(self.teachers, key=lambda name: self.score(self.teachers[name], split="heldout")[metric])
-
-    @functools.cached_property
-    def teacher(self) -> Node:
-        """The fine-tuned baseline that the student copies."""
-        return self.teachers[self.chosen_teacher]
-
-    def _fine_tuned(self, start: Node, data: tasks.TaskData, epochs: int, learning_rate: float, **more: Any) -> Node:
-        training = self.training(epochs=epochs, learning_rate=learning_rate)
-        return node(fine_tune, start=start, data=data, training=training, max_length=self.recipe.max_length, **more)
-
-    @functools.cached_property
     def control(self) -> Node:
         """The student's shape and start, trained on the labels for as many steps: what distillation must beat."""
         start = self.pairs.control if self.starts_from_pairs else self.start
-        return self._fine_tuned(start, self.data, self.control_epochs, self.label_rate)
+        return self._fine_tuned(start, self.control_epochs, self.label_rate)
 
     @property
     def starts_from_pairs(self) -> bool:
@@ -163,7 +93,7 @@ class Chain(Answers):
         if not self.learns_answers:
             rate, epochs = recipe.prediction_learning_rate, recipe.prediction_epochs
             more = self._more_rows(epochs, after=recipe.intermediate_epochs)
-            return self._fine_tuned(self.intermediate, self.data, epochs, rate, head=True, **more)
+            return self._fine_tuned(self.intermediate, epochs, rate, head=True, **more)
         return self._answering(self.intermediate, epochs=recipe.prediction_epochs)
 
     @property
@@ -260,13 +190,6 @@ class Chain(Answers):
         check_room(self.recipe, self.sources, self.data, self.store.folder)
         if self.recipe.text is not None:
             check_text(self.text, piece_length=self.recipe.piece_length)
-
-    def check_teacher(self) -> None:
-        """Stop with `RunError` if the teacher does not beat its floor on held-out rows by two standard errors."""
-        task = self.recipe.task
-        predicted = scores.predictions(task, self.logits(self.teacher, split="heldout"))
-        labels = self.data.labels("heldout")
-        scores.check_teacher(task, predicted, labels, scores.floor_score(task, self.data.labels("train"), labels))
 
     def chosen_amount(self) -> float:
         """Return the pruning amount of the report's range with the best held-out score; of equal ones the larger."""

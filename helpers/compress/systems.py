@@ -91,7 +91,7 @@ class Systems(Chain):
                 "A model is trained from scratch only beside a language model made here, not a published one."
             )
         start = self._pretrained(0, shape=shape)
-        return self._fine_tuned(start, self.data, self.control_epochs, self.recipe.teacher_learning_rate)
+        return self._fine_tuned(start, self.control_epochs, self.recipe.teacher_learning_rate)
 
     def check_albert(self) -> None:
         """Raise `InputError` for no steps or no text to make ALBERT with, or a shape or a low rank that cannot be."""
@@ -229,7 +229,7 @@ class Systems(Chain):
         Its learning rate is the teacher's, whose width it has.
         """
         rate = self.recipe.teacher_learning_rate
-        return self._fine_tuned(self.distilbert_general, self.data, self.control_epochs, rate)
+        return self._fine_tuned(self.distilbert_general, self.control_epochs, rate)
 
     @functools.cached_property
     def distilbert_two_stage(self) -> Node:

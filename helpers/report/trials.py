@@ -37,7 +37,7 @@ _READING = (
     "have a 95 % interval over held-out rows or, of several seeds, over these: where two intervals overlap widely, "
     "chance may have decided. Minutes: to build the model with all that it is made from, of which others share a part."
 )
-AS_IS = "as in the profile"
+_AS_IS = "as in the profile"
 
 
 def render_trials(trials: Records, usual: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -96,7 +96,7 @@ def _setting(trial: Mapping[str, Any], usual: Mapping[str, Any], others: Records
     told = [f"{name} {_plain(given[name])}" for name in names if name in given and not _same(given[name], usual[name])]
     read = {name: _fingerprint(trial, name) for name in ("data", "text")}
     told += [f"{name} {mark}" for name, mark in read.items() if len({_fingerprint(each, name) for each in others}) > 1]
-    return ", ".join(told) or AS_IS
+    return ", ".join(told) or _AS_IS
 
 
 def _fingerprint(trial: Mapping[str, Any], name: str) -> str:

@@ -64,7 +64,8 @@ def try_settings(
         own = profiles.load(profile, task=recipe.task)
         if (recipe.data == "generated") != (own.data == "generated"):
             raise InputError(f"Trials of {profile} are of its kind of data, {own.data}; try another profile.")
-        planning.check_input(recipe)
+        if recipe.seed == numbers[0]:  # the others read the same
+            planning.check_input(recipe)
     for recipe in recipes:
         with contextlib.chdir(books.NOTEBOOKS):  # folders are given as the notebooks see them
             done = _try(Chain(recipe), model)
