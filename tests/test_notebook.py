@@ -74,7 +74,8 @@ def test_the_header(shown: list, capsys: pytest.CaptureFixture, monkeypatch: pyt
 
 def test_the_source_that_is_shown_is_the_one_that_runs(shown: list) -> None:
     notebook.show_source(losses.prediction_loss, losses.IntermediateLoss.forward)
-    first, second = (code.data for code in shown)
+    assert all(code.data.startswith("```python\n") and code.data.endswith("\n```") for code in shown)
+    first, second = (code.data.removeprefix("```python\n").removesuffix("```") for code in shown)
     assert first.startswith("def prediction_loss(")
     assert second.startswith("def forward(self"), "a method without its indentation"
     source = Path(losses.__file__).read_text(encoding="utf-8")

@@ -116,10 +116,11 @@ def test_the_code_that_it_shows_is_the_code_that_runs(path: Path) -> None:
 
     files = [bare(file.read_text(encoding="utf-8")) for file in (ROOT / "helpers").rglob("*.py")]
     for cell in (cell for cell in code_of(path) if "show_source(" in cell.source):
-        sources = [output.data for output in cell.outputs if "highlight" in output.get("data", {}).get("text/html", "")]
+        texts = [output.get("data", {}).get("text/markdown", "") for output in cell.outputs]
+        sources = [text for text in texts if text.startswith("```python\n")]
         assert sources or not cell.outputs, "seen at all"
-        for data in sources:
-            shown = bare(data["text/plain"])
+        for text in sources:
+            shown = bare(text.removeprefix("```python\n").removesuffix("```"))
             assert any(shown in file for file in files), f"run it again: this is not the code: {shown[:60]}"
 
 
