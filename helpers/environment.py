@@ -13,6 +13,8 @@ import numpy as np
 import psutil
 import torch
 
+from helpers.wording import one_line
+
 __all__ = [
     "ROOT",
     "InputError",
@@ -49,9 +51,15 @@ _WIDE = 256  # a hidden size from which more threads pay
 class InputError(ValueError):
     """Bad input: the message is a sentence that says what, where and what to do; exit code 2."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
 
 class RunError(RuntimeError):
     """A run that failed: the message is a sentence that says what, where and what to do; exit code 1."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 def device() -> torch.device:

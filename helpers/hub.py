@@ -69,7 +69,7 @@ def locate(name: str, *, sha256: str | None = None) -> Source:
     else:
         folder, revision = snapshot(name, patterns=MODEL_FILES)
         source = "hub"
-    weights = next((folder / name for name in WEIGHTS if (folder / name).exists()), None)
+    weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
     if weights is None:
         raise InputError(f"{folder} holds no model.safetensors and no pytorch_model.bin; copy the weights there.")
     checksum = sha256_of_file(weights)
@@ -78,7 +78,7 @@ def locate(name: str, *, sha256: str | None = None) -> Source:
             f"The weights of {name} are not the expected ones: sha256 {checksum[:12]}…, not {sha256[:12]}…."
         )
     shown = Path(name).name if source == "folder" else name
-    others = [name for name in MODEL_FILES if not name.startswith(WEIGHTS) and (folder / name).exists()]
+    others = [name for name in MODEL_FILES if not name.startswith(WEIGHTS) and (folder / name).is_file()]
     parts = [checksum, *(f"{name} {sha256_of_file(folder / name)}" for name in others)]
     fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return Source(folder, shown, source, revision, checksum, fingerprint)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.environment import RunError
+from helpers.labels import TASKS
 
 __all__ = ["path", "read", "read_all", "schema", "write", "write_bytes", "write_text"]
 
@@ -78,7 +79,10 @@ def read(path: str | Path) -> dict:
         record = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except OSError as error:
         raise RunError(f"The record {file} cannot be read: {error.strerror}.") from error
-    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError and the constants NaN and Infinity
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # JSONDecodeError, UnicodeDecodeError and the constants NaN and Infinity
         advice = "Delete it and run its notebook again."
         raise RunError(f"The record {file} is not valid JSON ({error}). {advice}") from error
     _check(record, f"The record {file}", "Delete it and run its notebook again")
@@ -172,6 +176,8 @@ def _check(record: Any, where: str, advice: str) -> None:
 
 def _contradictions(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield (field, problem) for what a schema cannot say."""
+    if record["task"] not in TASKS:
+        yield "task", f"there is no task {record['task']!r}"
     seen: set[str] = set()
     for index, one in enumerate(record["arms"]):
         field = f"arms[{index}]"

@@ -68,7 +68,7 @@ def test_a_claim_that_cannot_be_judged_is_named(tmp_path, entry, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- claim: [", r"claims\.yaml is no YAML: while parsing .*line 1"),
+        ("- claim: [", r"claims\.yaml is not valid YAML: while parsing .*line 1"),
         ("claim: x", "is no list of claims; each begins with a line"),
         ("", "is no list of claims"),
         ("- claim: x\n  says: y\n  source: report, 1\n- 3", "claim 1 of 2 has no measure, holds; give it"),

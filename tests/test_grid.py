@@ -65,7 +65,7 @@ def test_unknown_names() -> None:
         "temperature, temperature_squared, distilbert_temperature."
     )
     message = refused(parameters={"xyz": 2.0})
-    assert message.startswith("There is no parameter 'xyz' to set; known are data,")
+    assert message.startswith("There is no parameter 'xyz' to set; none of the 92 known is like it.")
     assert "profile" not in message
     for name in ("profile", "task", "seed"):
         assert f"There is no parameter {name!r} to set" in refused(parameters={name: 1})

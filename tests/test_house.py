@@ -29,11 +29,12 @@ FLOORS = (
     ("tasks", "mini_glue"),
     ("hub",),
     ("artifacts", "records", "profiles"),
-    ("environment", "labels"),
+    ("environment", "labels", "yaml_text"),
+    ("wording",),
 )
 FLOOR = {name: -depth for depth, names in enumerate(FLOORS) for name in names}
 # tables and figures are made of records; `scores` has the t interval over seeds
-REPORT_MAY_USE = {"report", "figures", "records", "scores", "labels", "environment"}
+REPORT_MAY_USE = {"report", "figures", "records", "scores", "labels", "environment", "yaml_text", "wording"}
 
 
 def top(module: str) -> str:

@@ -180,7 +180,9 @@ def test_unknown_keys(write, old: str, new: str, where: str) -> None:
 
 def test_unknown_parameters(write) -> None:
     message = _refused(teacher_epoch=3)
-    assert message.startswith("the parameters given: there is no parameter 'teacher_epoch'; known are data, text,")
+    assert message.startswith(
+        "the parameters given: there is no parameter 'teacher_epoch'; the nearest known: teacher_epochs, "
+    )
     assert "'nothing'" in _refused(nothing=None), "an unknown name is wrong whatever its value"
 
 
@@ -218,7 +220,11 @@ def test_a_long_value_of_another_type_is_not_repeated_but_its_part_is(write) -> 
     for wrong in (7, {"distil": "int4"}):
         message = _refused(order_chains=chains | {"8 MB": ["distil", wrong]})
         assert message.endswith(f"order_chains must be dict[str, list[str]], and {wrong!r} in it is not.")
-    assert _refused(teacher_epochs="x" * 200).endswith(f"teacher_epochs must be int, not '{'x' * 200}'.")
+    long = _refused(teacher_epochs="x" * 200)
+    assert "teacher_epochs must be int, not 'xxxxx" in long and long.endswith("xxxxx'.") and len(long) < 160
+    most = _refused(student_shape={"num_attention_heads": 2, "hidden_size": 2**21})
+    assert most.endswith("student_shape: hidden_size must be 1,048,576 at most, not 2097152.")
+    assert _refused(student_shape={"num_hidden_layers": 1000}).endswith("must be 256 at most, not 1000.")
 
 
 def test_given_values_of_another_type(write) -> None:

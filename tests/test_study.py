@@ -60,7 +60,7 @@ def line(capsys: pytest.CaptureFixture) -> str:
         ("run --notebooks 99", "There is no notebook '99'; there are 01_first."),
         ("run --seeds 0,one", "--seeds takes whole numbers from 0, with commas, not 'one'."),
         ("run -p temprature 2", "There is no parameter 'temprature' to set"),
-        ("run -p temperature [1", "-p takes a name and a YAML value: while parsing"),
+        ("run -p temperature [1", "-p temperature is not valid YAML: while parsing"),
         ("run -p data !!python/name:os.system x", "unrecognized arguments: x"),
         ("run -p temperature !!python/name:os.system", "could not determine a constructor"),
         ("run -p pruning_amounts [-0.1]", "from 0 up to below 1, not -0.1."),

@@ -23,7 +23,7 @@ __all__ = ["Store", "default_folder", "spent"]
 MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"  # a step's unfinished training; never part of its result
 SPENT = "seconds"  # among them: what went into the last of them, in all goes
-REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO)
+REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EIO)
 # how numpy, safetensors and torch say that the disk is full, without its number
 DISK_FULL = (
     "requested and",
@@ -73,7 +73,7 @@ class Store:
         try:
             (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".locks" / f"{wanted.key}.lock"):
-                if not self._intact(final):
+                if not self._intact(wanted, final):
                     self._build(wanted, final)
         except RunError:
             raise
@@ -123,14 +123,17 @@ class Store:
         os.replace(building, final)
         sync(self.folder)
 
-    def _intact(self, final: Path) -> bool:
+    def _intact(self, wanted: Node, final: Path) -> bool:
         """Check a stored result against its manifest; set a damaged one aside, with a warning that names it."""
         if not final.exists():
             return False
         try:
-            files = json.loads((final / MANIFEST).read_text(encoding="utf-8"))["files"]
+            manifest = json.loads((final / MANIFEST).read_text(encoding="utf-8"))
+            files = manifest["files"]
+            if manifest["inputs"] != [used.key for used in wanted.inputs()]:
+                raise ValueError("it went with other results")
             wrong = [name for name, checksum in files.items() if sha256_of_file(final / name) != checksum]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             wrong = [MANIFEST]
         if not wrong:
             return True
@@ -153,8 +156,10 @@ class Store:
         for file in sorted(self.folder.glob(f"*/{MANIFEST}")):
             try:
                 manifest = json.loads(file.read_text(encoding="utf-8"))
-                whole = manifest.keys() >= {"inputs", "seconds", "created"}
-            except (ValueError, AttributeError):
+                whole = manifest.keys() >= {"seconds", "created"} and all(
+                    isinstance(k, str) for k in manifest["inputs"]
+                )
+            except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
                 whole = False
             if not whole:
                 continue

@@ -17,6 +17,7 @@ from gensim.models import KeyedVectors, Word2Vec
 from helpers import tasks
 from helpers.artifacts import step
 from helpers.environment import InputError
+from helpers.wording import shown
 
 __all__ = ["LEAST", "VECTORS", "WordVectors", "main", "make_vectors", "train_vectors"]
 
@@ -52,19 +53,22 @@ class WordVectors:
     def read(cls, path: Path) -> WordVectors:
         """Read a file of lines `word number number …`, without a first line of counts.
 
-        Raises `InputError` for a file that is missing, empty or not UTF-8, and for a line of another dimension, which
-        gensim would pass over.
+        Raises `InputError` for a file that is missing, empty or not UTF-8, and for a line of another dimension or a
+        word that stands twice, which gensim would pass over.
         """
         _check(path)
         return cls(KeyedVectors.load_word2vec_format(str(path), no_header=True), path.name)
 
 
 def _check(path: Path) -> None:
-    number, dimension = 0, None
+    number, dimension, seen = 0, None, set()
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
-                values = line.rstrip().split(" ")[1:]
+                word, *values = line.rstrip().split(" ")
+                if word in seen:
+                    raise InputError(f"Line {number} of {path} gives {shown(word)} a second vector; leave one out.")
+                seen.add(word)
                 dimension = dimension or len(values)
                 if len(values) != dimension or dimension < 2:
                     raise InputError(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
+from torch import Tensor, nn
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -15,11 +17,12 @@ from transformers import (
 )
 
 from helpers.environment import InputError, set_seed
-from helpers.models.checkpoints import Checkpoint, fill, read
+from helpers.models.checkpoints import Checkpoint, compare, read
 from helpers.models.compact import build
 
 __all__ = ["SHAPES", "classifier", "encoder", "language_model", "load", "masked_language_model", "shaped"]
 
+Model = TypeVar("Model", bound=nn.Module)
 TIED = "cls.predictions.decoder."  # the same tensors as the word embeddings and the head's bias
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -59,11 +62,26 @@ def encoder(checkpoint: Checkpoint, *, seed: int = 0) -> BertModel:
 
     Raises `InputError` naming keys that are missing or of another shape.
     """
-    set_seed(seed)
-    model = build(BertModel, checkpoint.config)
     tensors = {name.removeprefix("bert."): t for name, t in checkpoint.tensors.items() if name.startswith("bert.")}
-    fill(model, tensors, checkpoint.where, optional=("pooler.",))
-    return model.eval()
+    return _filled(BertModel, checkpoint.config, tensors, checkpoint.where, optional=("pooler.",), seed=seed).eval()
+
+
+def _filled(
+    kind: type[Model],
+    config: BertConfig,
+    tensors: Mapping[str, Tensor],
+    where: str,
+    *,
+    optional: tuple[str, ...],
+    seed: int,
+) -> Model:
+    """Build a model and give it weights; what may be missing of them stays random. Raises `InputError` as `compare`."""
+    with torch.device("meta"):  # memory is taken only for what the weights really hold
+        compare(build(kind, config), tensors, where, optional=optional)
+    set_seed(seed)
+    model = build(kind, config)
+    model.load_state_dict(tensors, strict=False)  # more strictly than that it was compared above
+    return model
 
 
 def classifier(
@@ -74,20 +92,14 @@ def classifier(
     A head with label names in another order than `labels` is put in order. A missing pooler is initialised, as it is
     when a masked language model is fine-tuned. Raises `InputError` naming keys that are missing or of another shape.
     """
-    set_seed(seed)
     # the number of labels comes from their names where there are any, so the old ones go
     old = {name: value for name, value in checkpoint.config.to_dict().items() if name not in ("id2label", "label2id")}
     config = BertConfig.from_dict({**old, "num_labels": outputs})
-    model = build(BertForSequenceClassification, config)
     tensors = {
         name: tensor for name, tensor in checkpoint.tensors.items() if head or not name.startswith("classifier.")
     }
-    fill(
-        model,
-        tensors,
-        checkpoint.where,
-        optional=("bert.pooler.",) if head else ("bert.pooler.", "classifier."),
-    )
+    optional = ("bert.pooler.",) if head else ("bert.pooler.", "classifier.")
+    model = _filled(BertForSequenceClassification, config, tensors, checkpoint.where, optional=optional, seed=seed)
     if head and checkpoint.labels and labels and checkpoint.labels != labels:
         if sorted(checkpoint.labels) != sorted(labels):
             raise InputError(
@@ -116,12 +128,10 @@ def masked_language_model(folder: Path, *, new_head: bool = False, seed: int = 0
             f"The language model {checkpoint.where} has no head that fills masks; take one with such a head, or set "
             "pretraining_steps to train one on text."
         )
-    set_seed(seed)
-    model = build(BertForMaskedLM, checkpoint.config)
     other = ("bert.pooler.", "classifier.", TIED)
     wanted = {name: tensor for name, tensor in checkpoint.tensors.items() if not name.startswith(other)}
-    fill(model, wanted, checkpoint.where, optional=("cls.",) if new_head else ())
-    return model.eval()
+    optional = ("cls.",) if new_head else ()
+    return _filled(BertForMaskedLM, checkpoint.config, wanted, checkpoint.where, optional=optional, seed=seed).eval()
 
 
 def load(folder: Path) -> BertForSequenceClassification:

@@ -22,8 +22,10 @@ from transformers import (
 
 from helpers.environment import InputError
 from helpers.models.compact import build, own_tensors
+from helpers.profiles import MOST_LAYERS
+from helpers.wording import shown
 
-__all__ = ["Checkpoint", "common_tokenizer", "fill", "read", "read_config", "save", "tokenizer"]
+__all__ = ["Checkpoint", "common_tokenizer", "compare", "read", "read_config", "save", "tokenizer"]
 
 # Parts of published checkpoints that no encoder uses: pretraining heads, TinyBERT's projections, position counters.
 EXTRAS = ("cls.", "fit_dense", "bert.embeddings.position_ids")
@@ -100,6 +102,11 @@ def _described(folder: Path) -> tuple[BertConfig, tuple[str, ...]]:
     labels = {int(key): str(name) for key, name in dict(raw.get("id2label") or {}).items()}
     if raw.get("model_type", "bert") != "bert":
         raise InputError(f"{folder} is a {raw['model_type']!r} model; this study needs a BERT.")
+    layers = raw.get("num_hidden_layers", 0)
+    if isinstance(layers, int) and layers > MOST_LAYERS:
+        raise InputError(
+            f"{folder}/config.json asks for {shown(layers)} layers; this study builds {MOST_LAYERS} at most."
+        )
     names = tuple(labels[key] for key in sorted(labels))
     config = _config({key: value for key, value in raw.items() if key in CONFIG_KEYS}, folder / "config.json")
     return config, () if all(name.startswith("LABEL_") for name in names) else names
@@ -122,10 +129,10 @@ def _today(name: str) -> str:
     return name if name.startswith(("bert.", "cls.", "classifier.", "fit_dense")) else f"bert.{name}"
 
 
-def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str, *, optional: tuple[str, ...] = ()) -> None:
-    """Load weights strictly: only names that begin with one of `optional` may be missing, none may be left over.
+def compare(model: nn.Module, tensors: Mapping[str, Tensor], where: str, *, optional: tuple[str, ...] = ()) -> None:
+    """Raise `InputError` if weights are not a model's: its names, none left over, and its shapes.
 
-    What layers share is named once, as `save` writes it.
+    Only names that begin with one of `optional` may be missing. What layers share is named once, as `save` writes it.
     """
     own = own_tensors(model)
     missing = [name for name in own if name not in tensors and not name.startswith(optional or ("\0",))]
@@ -142,7 +149,6 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str, *, optiona
             f"The checkpoint {where} has another shape than its config says: {name} is {tuple(tensors[name].shape)}, "
             f"expected {tuple(own[name].shape)}."
         )
-    model.load_state_dict(tensors, strict=False)  # more strictly than that it was compared above
 
 
 def save(model: nn.Module, words: BertTokenizer, folder: Path) -> None:
@@ -154,10 +160,17 @@ def save(model: nn.Module, words: BertTokenizer, folder: Path) -> None:
 
 
 def tokenizer(folder: Path) -> BertTokenizer:
-    """Load a folder's WordPiece tokenizer, from `tokenizer.json` or an old `vocab.txt`."""
+    """Load a folder's WordPiece tokenizer, from `tokenizer.json` or an old `vocab.txt`.
+
+    Raises `InputError` if neither is there or they are broken.
+    """
     if not any((folder / name).exists() for name in ("tokenizer.json", "vocab.txt")):
         raise InputError(f"{folder} has no tokenizer.json and no vocab.txt; copy the tokenizer's files there.")
-    return BertTokenizer.from_pretrained(folder)
+    try:
+        return BertTokenizer.from_pretrained(folder)
+    except Exception as error:  # Rust's tokenizers know no other kind, and Transformers raises what it meets
+        reason = textwrap.shorten(str(error), 100, placeholder=" …")
+        raise InputError(f"The tokenizer in {folder} cannot be read ({reason}); copy its files again.") from error
 
 
 def common_tokenizer(student: Path, teacher: Path) -> BertTokenizer:

@@ -15,14 +15,17 @@ from helpers.profiles.recipe import (
     DISTILBERT_WEIGHTS,
     LOSSES,
     MOST_LADDER_STEPS,
+    MOST_LAYERS,
     SHARINGS,
     STARTS,
     TEACHER_STARTS,
     Recipe,
 )
+from helpers.wording import nearest, shown
 
 __all__ = ["SHAPE", "check_ranges", "check_types"]
 
+MOST_SIZE = 2**20  # of a width or a number of positions: no memory holds a matrix of that many rows and columns
 LONG = 100  # characters of a value that a message does not repeat as a whole
 LEAST = dict.fromkeys(("batch_size", "max_length", "threads", "latency_threads", "latency_repeats"), 1)
 LEAST |= {"vocabulary_size": 100}  # the letters alone are dozens
@@ -69,13 +72,14 @@ def check_types(values: Mapping[str, Any], types: Mapping[str, Any], *, where: s
     """Raise `InputError` for a name that `types` does not know, or a value of another type than it says."""
     for name, value in values.items():
         if name not in types:
-            raise InputError(f"{where}: there is no parameter {name!r}; known are {', '.join(types)}.")
+            raise InputError(f"{where}: there is no parameter {shown(name)}; {nearest(name, types)}.")
         if not _fits(value, types[name]):
             kind = str(types[name]) if get_args(types[name]) else types[name].__name__
             hint = " (YAML reads 2e-5 as text; write 2.0e-5)" if isinstance(value, str) and _is_number(value) else ""
             part = _misfit(value, types[name])
-            whole = part is value or len(repr(value)) < LONG
-            said = f"not {value!r}" if whole else f"and {part!r} in it is not"
+            text = shown(value)
+            whole = part is value or len(text) < LONG
+            said = f"not {text}" if whole else f"and {shown(part)} in it is not"
             raise InputError(f"{where}: {name} must be {kind}, {said}{hint}.")
 
 
@@ -153,7 +157,9 @@ def _check_shape(name: str, shape: Mapping[str, float]) -> None:
         elif key.endswith("_range"):
             fits, wanted = 0 < value < 1, "above 0 and below 1"  # all weights zero would never learn
         else:
-            fits, wanted = isinstance(value, int) and value >= 1, "a whole number of at least 1"
+            most = MOST_LAYERS if key == "num_hidden_layers" else MOST_SIZE
+            least, wanted = isinstance(value, int) and value >= 1, "a whole number of at least 1"
+            fits, wanted = (least and value <= most), f"{most:,} at most" if least else wanted
         if not fits:
             raise InputError(f"{name}: {key} must be {wanted}, not {value}.")
     width, heads = shape.get("hidden_size"), shape.get("num_attention_heads")

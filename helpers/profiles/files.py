@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
+from helpers import yaml_text
 from helpers.environment import ROOT, InputError
 from helpers.labels import TASKS
 from helpers.profiles.checks import check_ranges, check_types
@@ -20,19 +19,6 @@ STUDY = {"tasks": list[str], "seeds": list[int], "workers": int, "disk_gb": floa
 INNER = ("tasks", "study")  # mappings of their own
 BOUNDS = ("teacher_outputs_gb",)  # may stop a run, but change nothing in it
 STUDY |= {"notebook_tasks": dict[str, list[str]]}  # notebooks that run for these tasks only, unless they are asked for
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a name may stand once: of two, PyYAML takes the last without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Return a mapping. Raises `YAMLError` where a name stands twice."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.YAMLError(f"{key.value!r} stands twice, the second time in line {key.start_mark.line + 1}")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def names() -> list[str]:
@@ -63,10 +49,7 @@ def _read(profile: str) -> dict[str, Any]:
     path = PARAMS / f"{profile}.yaml"
     if profile not in names():
         raise InputError(f"There is no profile {profile!r}; the profiles in {PARAMS.name}/ are {', '.join(names())}.")
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+    values = yaml_text.read(path)
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold one mapping of parameter names to values.")
     values = {"tasks": {}, "study": {}} | values

@@ -44,6 +44,7 @@ STARTS = ("random", "embeddings", "projected", "general")  # of a student that i
 TEACHER_STARTS = ("given", "continued", "random")
 DISTILBERT_WEIGHTS = {"soft": 5.0, "masked": 2.0, "cosine": 1.0}  # the authors'
 MOST_LADDER_STEPS = 47  # at fifty, training would write a checkpoint among the timed steps
+MOST_LAYERS = 256  # of a BERT that is built: building takes time for each, before anything else can be asked
 
 
 @dataclass(frozen=True, kw_only=True)

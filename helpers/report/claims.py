@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
+from helpers import yaml_text
 from helpers.environment import InputError
 from helpers.labels import ARMS, TASKS
 from helpers.report.claim_measures import MEASURES, Answer, measured
 from helpers.report.reported import FOLDER
 from helpers.report.summary import Records, Summary
+from helpers.wording import shown
 
 __all__ = ["CONTRADICTED", "REPRODUCED", "UNDECIDED", "Claim", "Judged", "claims", "judged", "overall", "verdict"]
 
@@ -53,10 +54,7 @@ class Judged(NamedTuple):
 @cache
 def claims(path: Path = FOLDER / "claims.yaml") -> tuple[Claim, ...]:
     """Read the claims. Raises InputError, which names the claim, for a measure, an arm, a task or a bound not known."""
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
+    entries = yaml_text.read(path)
     if not isinstance(entries, list):
         raise InputError(f"{path} is no list of claims; each begins with a line `- claim: name`.")
     found = []
@@ -95,13 +93,23 @@ def _wrong(claim: Claim) -> list[str]:
         return [f"has the measure {dict(measure)}: {known}"]
     arms = [measure["of"]] + _listed(measure[names[0]])
     unknown = [arm for arm in arms if isinstance(arm, str) and arm not in ARMS and not arm.startswith("pruned_")]
-    unknown += [task for task in measure.get("tasks", ()) if task not in TASKS]
-    said = [f"names {unknown[0]!r}, which is no arm and no task of this study."] if unknown else []
+    unknown += [task for task in measure.get("tasks", ()) if not isinstance(task, str) or task not in TASKS]
+    said = [f"names {shown(unknown[0])}, which is no arm and no task of this study."] if unknown else []
+    shares = measure[names[0]].values() if isinstance(measure[names[0]], dict) else ()
+    said += [f"counts a part {shown(each)} times, which is no number." for each in shares if not _is_share(each)]
     if measure.get("over", "mean") not in _OVER:
         said.append(f"is over {measure['over']!r}: give one of {', '.join(_OVER)}.")
     if len(claim.holds) != 1 or not claim.holds.keys() <= set(_BOUNDS):
         said.append(f"holds at {dict(claim.holds)}: give one of {', '.join(_BOUNDS)}.")
     return said
+
+
+def _is_share(value: Any) -> bool:
+    """Tell whether a value is a number or a fraction such as 1/12, as text."""
+    try:
+        return not isinstance(value, bool) and math.isfinite(Fraction(str(value)))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return False
 
 
 def _listed(value: Any) -> list[Any]:

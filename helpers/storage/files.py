@@ -16,8 +16,9 @@ from transformers import BertConfig, BertForSequenceClassification, BertTokenize
 
 from helpers import models
 from helpers.environment import InputError, RunError
+from helpers.profiles import MOST_LAYERS
 from helpers.storage import packing
-from helpers.storage.header import ATTENTIONS, FORMAT, MOST_LAYERS, PIECES, VERSION, checksum, read
+from helpers.storage.header import ATTENTIONS, FORMAT, PIECES, VERSION, checksum, read
 from helpers.storage.packing import SCALE, ZERO_POINT
 from helpers.storage.words import pack_tokenizer, unpack_tokenizer
 

@@ -32,16 +32,16 @@ import torch
 from torch import Tensor
 
 from helpers.environment import InputError, RunError
+from helpers.profiles import MOST_LAYERS
 from helpers.storage.codes import BITS
 from helpers.storage.layouts import LAYOUTS
 
-__all__ = ["ATTENTIONS", "FORMAT", "MOST_LAYERS", "PIECES", "VERSION", "checksum", "read", "read_header"]
+__all__ = ["ATTENTIONS", "FORMAT", "PIECES", "VERSION", "checksum", "read", "read_header"]
 
 FORMAT = "bert-study"
 VERSION = 3
 ATTENTIONS = ("sdpa", "eager")
 PIECES = "tokenizer.pieces"
-MOST_LAYERS = 256  # building takes time for each, before their weights can be asked for
 MOST_HEADER = 2**22  # characters: ten times what BERT-large would need
 
 

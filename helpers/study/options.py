@@ -6,8 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-import yaml
-
+from helpers import yaml_text
 from helpers.environment import InputError
 from helpers.study.submission import MODELS as SUBMITTED
 from helpers.study.trials import MODELS as TRIED
@@ -104,10 +103,7 @@ def _settings(parser: argparse.ArgumentParser) -> None:
 
 def parameters(given: argparse.Namespace) -> dict[str, Any]:
     """Return what `-p` sets, by name. Raises `InputError` for a value that is no YAML."""
-    try:
-        return {name: yaml.safe_load(value) for name, value in given.parameters}
-    except yaml.YAMLError as error:
-        raise InputError(f"-p takes a name and a YAML value: {' '.join(str(error).split())}.") from error
+    return {name: yaml_text.parse(value, f"-p {name}") for name, value in given.parameters}
 
 
 def places(given: argparse.Namespace) -> dict[str, str | None]:

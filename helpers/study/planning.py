@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import shutil
 import time
@@ -20,6 +19,7 @@ from helpers.environment import ROOT, InputError, RunError
 from helpers.study import books
 from helpers.study.books import Notebook
 from helpers.study.jobs import Job
+from helpers.wording import nearest
 
 __all__ = ["changed", "check_disk", "check_input", "grid", "plan"]
 
@@ -142,9 +142,7 @@ def changed(inputs: Mapping[str, str | None], parameters: Mapping[str, Any]) -> 
     given = {name: value for name, value in inputs.items() if value}
     for name in parameters:
         if name not in profiles.SETTINGS:
-            near = difflib.get_close_matches(name, profiles.SETTINGS, n=3)
-            hint = f"the nearest known: {', '.join(near)}." if near else f"known are {', '.join(profiles.SETTINGS)}."
-            raise InputError(f"There is no parameter {name!r} to set; {hint}")
+            raise InputError(f"There is no parameter {name!r} to set; {nearest(name, profiles.SETTINGS)}.")
         if name in given:
             raise InputError(f"{name} is given twice, as --{name} and as -p {name}; give it once.")
     changes = {**given, **parameters}

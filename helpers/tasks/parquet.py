@@ -57,10 +57,25 @@ def read_parquet(folder: Path, split: str) -> Dataset:
     if not files:
         raise InputError(f"There is no file {split}-*.parquet in {folder}; the layout is that of the hub's {GLUE}.")
     try:
-        return concatenate_datasets([Dataset(pyarrow.parquet.read_table(file)) for file in files])
+        tables = [pyarrow.parquet.read_table(file) for file in files]
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise _unreadable(folder, split, error) from error
+    try:
+        for table in tables:
+            table.validate(full=True)
+    except pyarrow.ArrowException as error:
+        if "UTF8" not in str(error):
+            raise _unreadable(folder, split, error) from error
+        raise InputError(f"The files in {folder} hold text that is not UTF-8; save it as such.") from error
+    try:
+        return concatenate_datasets([Dataset(table) for table in tables])
     except (pyarrow.ArrowException, OSError, ValueError) as error:  # ValueError: files whose columns do not agree
-        reason = textwrap.shorten(str(error), 120, placeholder=" …")
-        raise InputError(f"{folder.name}/{split}-*.parquet cannot be read ({reason}); copy the files again.") from error
+        raise _unreadable(folder, split, error) from error
+
+
+def _unreadable(folder: Path, split: str, error: Exception) -> InputError:
+    reason = textwrap.shorten(str(error), 120, placeholder=" …")
+    return InputError(f"{folder.name}/{split}-*.parquet cannot be read ({reason}); copy the files again.")
 
 
 def hash_rows(*splits: Dataset) -> str:

@@ -60,10 +60,7 @@ def load_text(text: str, *, seed: int = 0) -> Text:
     rows = rows.select_columns(["text"])
     if rows.features["text"].dtype not in STRINGS or rows.data.column("text").null_count:
         raise InputError(f"The files in {text} have rows without text in the column 'text'; remove those.")
-    try:
-        lines = rows["text"][:]
-    except UnicodeDecodeError as error:
-        raise InputError(f"The files in {text} hold text that is not UTF-8; save it as such.") from error
+    lines = rows["text"][:]
     kept = [i for i, line in enumerate(lines) if any(letter.isalnum() for letter in line)]
     if not kept:
         raise InputError(f"The files in {text} hold no text; give a folder with some.")
