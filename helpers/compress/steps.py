@@ -52,13 +52,14 @@ def bring(folder: Path, *, source: hub.Source, task: str | None = None, head: bo
     The classifier has the checkpoint's own head, its outputs in the task's order, or with `head=False` a new one. An
     encoder keeps, with `head=True`, the head that fills masks.
     """
-    checkpoint = models.read(source.folder)
+    checkpoint, words = models.read(source.folder), models.tokenizer(source.folder)
+    models.check_vocabulary(words, checkpoint.config, str(source.folder))
     if task is None:
         model = models.masked_language_model(source.folder) if head else models.encoder(checkpoint, seed=seed)
     else:
         known = tasks.TASKS[task]
         model = models.classifier(checkpoint, outputs=known.outputs, seed=seed, labels=known.labels, head=head)
-    models.save(model, models.tokenizer(source.folder), folder)
+    models.save(model, words, folder)
 
 
 @step(version=1)

@@ -2,7 +2,15 @@
 
 from helpers.models.attention import expose_scores
 from helpers.models.building import SHAPES, classifier, encoder, language_model, load, masked_language_model, shaped
-from helpers.models.checkpoints import Checkpoint, common_tokenizer, read, read_config, save, tokenizer
+from helpers.models.checkpoints import (
+    Checkpoint,
+    check_vocabulary,
+    common_tokenizer,
+    read,
+    read_config,
+    save,
+    tokenizer,
+)
 from helpers.models.compact import build, check, own_tensors, share
 from helpers.models.dropout import lighten
 from helpers.models.first_token import FirstTokenLayer, first_token
@@ -18,6 +26,7 @@ __all__ = [
     "attention_maps",
     "build",
     "check",
+    "check_vocabulary",
     "classifier",
     "common_tokenizer",
     "encoder",

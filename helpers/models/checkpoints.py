@@ -25,7 +25,7 @@ from helpers.models.compact import build, own_tensors
 from helpers.profiles import MOST_LAYERS
 from helpers.wording import shown
 
-__all__ = ["Checkpoint", "common_tokenizer", "compare", "read", "read_config", "save", "tokenizer"]
+__all__ = ["Checkpoint", "check_vocabulary", "common_tokenizer", "compare", "read", "read_config", "save", "tokenizer"]
 
 # Parts of published checkpoints that no encoder uses: pretraining heads, TinyBERT's projections, position counters.
 EXTRAS = ("cls.", "fit_dense", "bert.embeddings.position_ids")
@@ -117,7 +117,7 @@ def _config(values: Mapping[str, object], where: Path) -> BertConfig:
         config = BertConfig(**values)
         with torch.device("meta"):  # without memory: sizes that do not divide and unknown activations show only here
             build(BertModel, config)
-    except (StrictDataclassError, TypeError, ValueError, KeyError) as error:
+    except (StrictDataclassError, TypeError, ValueError, KeyError, ArithmeticError) as error:
         raise InputError(
             f"{where} does not describe a BERT ({textwrap.shorten(str(error), 120, placeholder=' …')}); copy it again."
         ) from error
@@ -171,6 +171,16 @@ def tokenizer(folder: Path) -> BertTokenizer:
     except Exception as error:  # Rust's tokenizers know no other kind, and Transformers raises what it meets
         reason = textwrap.shorten(str(error), 100, placeholder=" …")
         raise InputError(f"The tokenizer in {folder} cannot be read ({reason}); copy its files again.") from error
+
+
+def check_vocabulary(words: BertTokenizer, config: BertConfig, where: str) -> None:
+    """Raise `InputError` for a tokenizer with pieces that the model has no embedding for."""
+    last = max(words.get_vocab().values(), default=0)
+    if last >= config.vocab_size:
+        raise InputError(
+            f"The tokenizer in {where} has a piece numbered {last:,}, its model {config.vocab_size:,} embeddings; copy "
+            "the files of one model."
+        )
 
 
 def common_tokenizer(student: Path, teacher: Path) -> BertTokenizer:

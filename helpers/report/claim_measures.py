@@ -26,7 +26,9 @@ MEASURES = {  # name: (unit, in words)
     "share_of_parts": ("%", "weights of {arm} in percent of the {of}"),
     "millions": ("million", "weights of {arm} of the {of}"),
 }
-EXACT = ("share_of_bytes", "bytes_saved", "share_of_parts", "millions")  # counted, without an interval
+OF_PARTS = ("share_of_parts", "millions")  # of parts of a model, each so many times
+PARTS = ("embedding", "encoder", "head")
+EXACT = ("share_of_bytes", "bytes_saved", *OF_PARTS)  # counted, without an interval
 
 
 class Answer(NamedTuple):
@@ -53,7 +55,7 @@ def measured(records: Records, measure: Mapping[str, Any]) -> Answer | None:
     whichever is wider. Bytes and weights are exact.
     """
     name, arm, of = name_of(measure), measure[name_of(measure)], measure["of"]
-    if name in ("share_of_parts", "millions"):
+    if name in OF_PARTS:
         counted = _parts(records, name, arm, of)
         return Answer({"": counted}) if counted else None
     if name == "time_saved":

@@ -9,6 +9,7 @@ more than half.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cache
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 from helpers import yaml_text
 from helpers.environment import InputError
 from helpers.labels import ARMS, TASKS
-from helpers.report.claim_measures import MEASURES, Answer, measured
+from helpers.report.claim_measures import MEASURES, OF_PARTS, PARTS, Answer, measured
 from helpers.report.reported import FOLDER
 from helpers.report.summary import Records, Summary
 from helpers.wording import shown
@@ -91,17 +92,29 @@ def _wrong(claim: Claim) -> list[str]:
     if len(names) != 1 or "of" not in measure or measure.keys() - {*names, "of", "tasks", "over"}:
         known = f"give one of {', '.join(MEASURES)} with its arm, `of` with the other's, and perhaps `tasks` or `over`."
         return [f"has the measure {dict(measure)}: {known}"]
-    arms = [measure["of"]] + _listed(measure[names[0]])
-    unknown = [arm for arm in arms if isinstance(arm, str) and arm not in ARMS and not arm.startswith("pruned_")]
+    asked = measure[names[0]]
+    counts = names[0] in OF_PARTS
+    unknown = [arm for arm in [measure["of"], *([] if counts else _listed(asked))] if not _is_arm(arm)]
     unknown += [task for task in measure.get("tasks", ()) if not isinstance(task, str) or task not in TASKS]
     said = [f"names {shown(unknown[0])}, which is no arm and no task of this study."] if unknown else []
-    shares = measure[names[0]].values() if isinstance(measure[names[0]], dict) else ()
-    said += [f"counts a part {shown(each)} times, which is no number." for each in shares if not _is_share(each)]
+    if counts and (not isinstance(asked, dict) or not asked or not asked.keys() <= set(PARTS)):
+        said.append(f"counts {shown(asked)}: give how many times of {', '.join(PARTS)}.")
+    elif counts:
+        said += [
+            f"counts a part {shown(each)} times, which is no number." for each in asked.values() if not _is_share(each)
+        ]
     if measure.get("over", "mean") not in _OVER:
         said.append(f"is over {measure['over']!r}: give one of {', '.join(_OVER)}.")
     if len(claim.holds) != 1 or not claim.holds.keys() <= set(_BOUNDS):
         said.append(f"holds at {dict(claim.holds)}: give one of {', '.join(_BOUNDS)}.")
     return said
+
+
+def _is_arm(value: Any) -> bool:
+    """Tell whether a value names an arm of this study, a pruned one with its amount."""
+    if not isinstance(value, str):
+        return False
+    return value in ARMS or bool(re.fullmatch(r"pruned_0(\.\d+)?", value))
 
 
 def _is_share(value: Any) -> bool:
