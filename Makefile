@@ -11,13 +11,16 @@ VECTORS ?= artifacts/word_vectors.txt
 BIN := .venv/bin
 options = $(foreach name,DATA TEXT NLI TASKS SEEDS NOTEBOOKS,$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) $($(name))))
 
-.PHONY: study test lab report lint programs minilm-weights vectors accept-steps outputs clean
+.PHONY: study test faults lab report lint programs minilm-weights vectors accept-steps outputs clean
 
 study: .venv/installed  ## run a profile's notebooks, print Tables 1 and 2: make study [PROFILE=minilm DATA=… TASKS=… SEEDS=…]
 	$(BIN)/python -m helpers.study run --profile $(PROFILE) $(options)
 
 test: .venv/installed  ## every check
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python -m pytest
+
+faults: .venv/installed  ## thousands of spoilt inputs, of which `make test` tries a few: minutes
+	$(BIN)/python tests/faults/run.py
 
 lab: .venv/installed  ## JupyterLab on the notebooks
 	PYTHONPATH=$(CURDIR) $(BIN)/jupyter lab --notebook-dir=$(CURDIR)/notebooks

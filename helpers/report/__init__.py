@@ -2,6 +2,7 @@
 
 from helpers.report.claim_tables import claims_table
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table
+from helpers.report.faults import render_faults
 from helpers.report.numbers import headline, profiles, render_headline, write_headline
 from helpers.report.order_tables import answer, findings_table, methods_table, orders_table, pairs_table, swaps_table
 from helpers.report.page import Picture, render_page
@@ -33,6 +34,7 @@ __all__ = [
     "profiles",
     "programs_table",
     "readme_block",
+    "render_faults",
     "render_headline",
     "render_page",
     "render_tables",

@@ -14,6 +14,7 @@ from helpers.labels import SYSTEMS, WARM
 from helpers.report import orders, speed, storage, summary
 from helpers.report.claim_numbers import claim_numbers, kept_numbers
 from helpers.report.comparisons import FACTORS, ladders
+from helpers.report.faults import fault_numbers
 from helpers.report.order_numbers import order_numbers
 from helpers.report.summary import Records
 
@@ -101,7 +102,7 @@ def headline(results_folder: str | Path) -> dict[str, dict[str, Any]]:
     ):
         of_all = {"records": _paths(some, root)}
         numbers |= {name: {"value": value, "unit": unit} | of_all for name, (value, unit) in counted.items()}
-    return numbers
+    return numbers | fault_numbers(Path(results_folder).resolve())
 
 
 JUDGES = ("minilm", "minilm_systems")  # whose records judge claims

@@ -39,6 +39,7 @@ def publish(root: Path, *, check: bool = False) -> list[str]:
             stale += _update_figure(figure, folder, name, check=check)
     for profile in trials.profiles_tried(root):
         wanted |= {results / profile / name: text for name, text in trials.render(profile, root=root).items()}
+    wanted |= {results / "faults" / name: text for name, text in report.render_faults(results).items()}
     for path, text in wanted.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(str(path.relative_to(root)))

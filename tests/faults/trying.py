@@ -22,8 +22,18 @@ from mutations import CANARY
 
 from helpers.environment import InputError, RunError
 
-__all__ = ["Outcome", "try_door", "try_one"]
+__all__ = ["MISHANDLED", "Outcome", "try_door", "try_one"]
 
+MISHANDLED = {
+    "no sentence": "an error whose message is no sentence",
+    "traceback": "an error from the depths",
+    "wrong": "a result that no input should have",
+    "executed": "code in the input ran",
+    "outside": "a file outside of the input's folder",
+    "memory": "more memory than any such input needs",
+    "hung": "no answer",
+    "died": "the process died",
+}
 PATIENCE = 30.0  # seconds for one input
 MEMORY = 3 * 2**30  # bytes that an input of a few kilobytes may make the process grow by
 LONGEST = 1500  # characters of a sentence
