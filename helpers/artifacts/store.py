@@ -130,8 +130,8 @@ class Store:
         try:
             manifest = json.loads((final / MANIFEST).read_text(encoding="utf-8"))
             files = manifest["files"]
-            if manifest["inputs"] != [used.key for used in wanted.inputs()]:
-                raise ValueError("it went with other results")
+            if not _is_whole(manifest) or manifest["inputs"] != [used.key for used in wanted.inputs()]:
+                raise ValueError("it is another result's, or only a part")
             wrong = [name for name, checksum in files.items() if sha256_of_file(final / name) != checksum]
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             wrong = [MANIFEST]
@@ -156,10 +156,8 @@ class Store:
         for file in sorted(self.folder.glob(f"*/{MANIFEST}")):
             try:
                 manifest = json.loads(file.read_text(encoding="utf-8"))
-                whole = manifest.keys() >= {"seconds", "created"} and all(
-                    isinstance(k, str) for k in manifest["inputs"]
-                )
-            except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
+                whole = _is_whole(manifest)
+            except (OSError, ValueError, RecursionError):
                 whole = False
             if not whole:
                 continue
@@ -197,6 +195,17 @@ def spent(building: Path) -> float:
         return float((building / CHECKPOINTS / SPENT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0.0
+
+
+def _is_whole(manifest: Any) -> bool:
+    """Tell whether a manifest says what is asked of it: of one that does not, `clean` would not know the inputs."""
+    return (
+        isinstance(manifest, dict)
+        and isinstance(manifest.get("seconds"), int | float)
+        and isinstance(manifest.get("created"), str)
+        and isinstance(manifest.get("inputs"), list)
+        and all(isinstance(key, str) for key in manifest["inputs"])
+    )
 
 
 def _size(folder: Path) -> int:

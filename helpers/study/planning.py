@@ -151,7 +151,12 @@ def changed(inputs: Mapping[str, str | None], parameters: Mapping[str, Any]) -> 
 
 def _near(value: Any) -> Any:
     """A folder or file as seen from the notebooks, where they run; anything else as it is."""
-    is_place = isinstance(value, str) and value not in WORDS and Path(value).exists()
+    if not isinstance(value, str) or value in WORDS:
+        return value
+    try:
+        is_place = Path(value).exists()
+    except OSError:  # a name that no file can have, being too long
+        is_place = False
     return os.path.relpath(value, books.NOTEBOOKS) if is_place else value
 
 
