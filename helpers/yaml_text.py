@@ -48,6 +48,6 @@ def parse(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError) as error:
-        raise InputError(f"{where} is not valid YAML: {' '.join(str(error).split())}.") from error
+        raise InputError(f"{where} is not valid YAML: {error}.") from error
     except RecursionError as error:
         raise InputError(f"{where} is nested too deeply for YAML.") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from transformers import (
 from helpers.environment import InputError
 from helpers.models.compact import build, own_tensors
 from helpers.profiles import MOST_LAYERS
-from helpers.wording import shown
+from helpers.wording import reason, shown
 
 __all__ = ["Checkpoint", "check_vocabulary", "common_tokenizer", "compare", "read", "read_config", "save", "tokenizer"]
 
@@ -72,8 +71,7 @@ def read(folder: Path, *, masked_head: bool = False) -> Checkpoint:
             "model.safetensors or pytorch_model.bin."
         ) from error
     except (ValueError, TypeError, SafetensorError, RuntimeError, EOFError, OSError, KeyError) as error:
-        reason = textwrap.shorten(str(error), 100, placeholder=" …")
-        raise InputError(f"The model in {folder} cannot be read ({reason}); copy it again.") from error
+        raise InputError(f"The model in {folder} cannot be read ({reason(error)}); copy it again.") from error
     except pickle.UnpicklingError as error:  # code in a pickle, or no weights at all, as in a pointer to large files
         raise InputError(
             f"{folder}/pytorch_model.bin holds something else than weights and is not loaded; use safetensors, or copy "
@@ -92,8 +90,7 @@ def read_config(folder: Path) -> BertConfig:
     except InputError:
         raise
     except (OSError, ValueError, TypeError) as error:
-        reason = textwrap.shorten(str(error), 100, placeholder=" …")
-        raise InputError(f"{folder}/config.json cannot be read ({reason}); copy it again.") from error
+        raise InputError(f"{folder}/config.json cannot be read ({reason(error)}); copy it again.") from error
 
 
 def _described(folder: Path) -> tuple[BertConfig, tuple[str, ...]]:
@@ -118,9 +115,7 @@ def _config(values: Mapping[str, object], where: Path) -> BertConfig:
         with torch.device("meta"):  # without memory: sizes that do not divide and unknown activations show only here
             build(BertModel, config)
     except (StrictDataclassError, TypeError, ValueError, KeyError, ArithmeticError) as error:
-        raise InputError(
-            f"{where} does not describe a BERT ({textwrap.shorten(str(error), 120, placeholder=' …')}); copy it again."
-        ) from error
+        raise InputError(f"{where} does not describe a BERT ({reason(error)}); copy it again.") from error
     return config
 
 
@@ -169,8 +164,9 @@ def tokenizer(folder: Path) -> BertTokenizer:
     try:
         return BertTokenizer.from_pretrained(folder)
     except Exception as error:  # Rust's tokenizers know no other kind, and Transformers raises what it meets
-        reason = textwrap.shorten(str(error), 100, placeholder=" …")
-        raise InputError(f"The tokenizer in {folder} cannot be read ({reason}); copy its files again.") from error
+        raise InputError(
+            f"The tokenizer in {folder} cannot be read ({reason(error)}); copy its files again."
+        ) from error
 
 
 def check_vocabulary(words: BertTokenizer, config: BertConfig, where: str) -> None:

@@ -21,12 +21,11 @@ from helpers.profiles.recipe import (
     TEACHER_STARTS,
     Recipe,
 )
-from helpers.wording import nearest, shown
+from helpers.wording import SHOWN, nearest, shown
 
 __all__ = ["SHAPE", "check_ranges", "check_types"]
 
 MOST_SIZE = 2**20  # of a width or a number of positions: no memory holds a matrix of that many rows and columns
-LONG = 100  # characters of a value that a message does not repeat as a whole
 LEAST = dict.fromkeys(("batch_size", "max_length", "threads", "latency_threads", "latency_repeats"), 1)
 LEAST |= {"vocabulary_size": 100}  # the letters alone are dozens
 LEAST |= dict.fromkeys(("general_batch_size", "pretraining_batch_size", "word_vectors_size"), 1)
@@ -78,7 +77,7 @@ def check_types(values: Mapping[str, Any], types: Mapping[str, Any], *, where: s
             hint = " (YAML reads 2e-5 as text; write 2.0e-5)" if isinstance(value, str) and _is_number(value) else ""
             part = _misfit(value, types[name])
             text = shown(value)
-            whole = part is value or len(text) < LONG
+            whole = part is value or len(text) < SHOWN
             said = f"not {text}" if whole else f"and {shown(part)} in it is not"
             raise InputError(f"{where}: {name} must be {kind}, {said}{hint}.")
 

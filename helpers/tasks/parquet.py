@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import textwrap
 from pathlib import Path
 
 import pyarrow
@@ -12,6 +11,7 @@ from datasets import ClassLabel, Dataset, concatenate_datasets
 
 from helpers.environment import InputError
 from helpers.tasks.glue import GLUE, Task
+from helpers.wording import reason
 
 __all__ = ["STRINGS", "hash_rows", "read_parquet", "read_split"]
 
@@ -58,24 +58,14 @@ def read_parquet(folder: Path, split: str) -> Dataset:
         raise InputError(f"There is no file {split}-*.parquet in {folder}; the layout is that of the hub's {GLUE}.")
     try:
         tables = [pyarrow.parquet.read_table(file) for file in files]
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise _unreadable(folder, split, error) from error
-    try:
         for table in tables:
             table.validate(full=True)
-    except pyarrow.ArrowException as error:
-        if "UTF8" not in str(error):
-            raise _unreadable(folder, split, error) from error
-        raise InputError(f"The files in {folder} hold text that is not UTF-8; save it as such.") from error
-    try:
         return concatenate_datasets([Dataset(table) for table in tables])
     except (pyarrow.ArrowException, OSError, ValueError) as error:  # ValueError: files whose columns do not agree
-        raise _unreadable(folder, split, error) from error
-
-
-def _unreadable(folder: Path, split: str, error: Exception) -> InputError:
-    reason = textwrap.shorten(str(error), 120, placeholder=" …")
-    return InputError(f"{folder.name}/{split}-*.parquet cannot be read ({reason}); copy the files again.")
+        if "UTF8" in str(error):
+            raise InputError(f"The files in {folder} hold text that is not UTF-8; save it as such.") from error
+        where = f"{folder.name}/{split}-*.parquet"
+        raise InputError(f"{where} cannot be read ({reason(error)}); copy the files again.") from error
 
 
 def hash_rows(*splits: Dataset) -> str:
