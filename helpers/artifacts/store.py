@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -12,15 +11,16 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from helpers.artifacts.files import sha256_of_file, sync
+from helpers.artifacts.inventory import MANIFEST, Inventory, parsed
+from helpers.artifacts.mirror import Mirror
 from helpers.artifacts.nodes import Node
 from helpers.environment import ROOT, RunError, describe
 
 __all__ = ["Store", "default_folder", "spent"]
 
-MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"  # a step's unfinished training; never part of its result
 SPENT = "seconds"  # among them: what went into the last of them, in all goes
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EIO)
@@ -39,15 +39,17 @@ def default_folder() -> Path:
     return Path(os.environ.get("STUDY_ARTIFACTS") or ROOT / "artifacts").resolve()
 
 
-class Store:
+class Store(Inventory):
     """A folder of artifacts, one sub-folder per node.
 
     A result is built in `.building/<key>`, synced, and then renamed: it is there whole or not at all, whatever stops
     the process. The building folder keeps its name, so a step that was killed finds its own training checkpoints again.
+    Where `STUDY_SHARED` names a second place, results are taken from there and written there, too (see `Mirror`).
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = Path(folder) if folder else default_folder()
+        super().__init__(Path(folder) if folder else default_folder())
+        self._mirror = Mirror.named()
         self._verified: set[str] = set()
         self._busy = False
         self.seconds = 0.0  # that this process spent on getting results: building them, or waiting for who builds them
@@ -73,8 +75,11 @@ class Store:
         try:
             (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".locks" / f"{wanted.key}.lock"):
-                if not self._intact(wanted, final):
+                there = self._intact(wanted, final) or self._fetched(wanted, final)
+                if not there:
                     self._build(wanted, final)
+                if self._mirror is not None and not (there and self._mirror.has(f"{wanted.key}/{MANIFEST}")):
+                    self._mirror.push(final, last=MANIFEST)
         except RunError:
             raise
         except Exception as error:
@@ -123,17 +128,37 @@ class Store:
         os.replace(building, final)
         sync(self.folder)
 
+    def _fetched(self, wanted: Node, final: Path) -> bool:
+        """Take a result that another machine built from the mirror; tell whether it is here now."""
+        arriving = self.folder / ".building" / f"{wanted.key}.fetched"
+        if self._mirror is None or not self._mirror.fetch(wanted.key, arriving, manifest=MANIFEST):
+            return False
+        os.replace(arriving, final)
+        sync(self.folder)
+        return self._intact(wanted, final)
+
+    def manifests(self) -> dict[str, dict[str, Any]]:
+        """Return the manifests of all results that are here, and of those behind them that are in the mirror only."""
+        known = self.here()
+        while self._mirror is not None:
+            behind = {key for manifest in known.values() for key in manifest["inputs"]} - known.keys()
+            read = {key: parsed(self._mirror.read(f"{key}/{MANIFEST}") or b"") for key in behind}
+            if not any(read.values()):
+                break
+            known |= {key: manifest | {"size_bytes": 0} for key, manifest in read.items() if manifest}
+        return known
+
     def _intact(self, wanted: Node, final: Path) -> bool:
         """Check a stored result against its manifest; set a damaged one aside, with a warning that names it."""
         if not final.exists():
             return False
         try:
-            manifest = json.loads((final / MANIFEST).read_text(encoding="utf-8"))
-            files = manifest["files"]
-            if not _is_whole(manifest) or manifest["inputs"] != [used.key for used in wanted.inputs()]:
-                raise ValueError("it is another result's, or only a part")
-            wrong = [name for name, checksum in files.items() if sha256_of_file(final / name) != checksum]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            manifest = parsed((final / MANIFEST).read_bytes())
+            if manifest is None or manifest["inputs"] != [used.key for used in wanted.inputs()]:
+                wrong = [MANIFEST]
+            else:
+                wrong = [name for name, known in manifest["files"].items() if sha256_of_file(final / name) != known]
+        except OSError:  # the manifest, or a file that it lists, is not there
             wrong = [MANIFEST]
         if not wrong:
             return True
@@ -147,47 +172,6 @@ class Store:
         )
         return False
 
-    def manifests(self) -> dict[str, dict[str, Any]]:
-        """Return the manifest of every stored result, with its size in bytes under `size_bytes`.
-
-        A result whose manifest is damaged is left out; it is set aside when it is next wanted.
-        """
-        found = {}
-        for file in sorted(self.folder.glob(f"*/{MANIFEST}")):
-            try:
-                manifest = json.loads(file.read_text(encoding="utf-8"))
-                whole = _is_whole(manifest)
-            except (OSError, ValueError, RecursionError):
-                whole = False
-            if not whole:
-                continue
-            found[file.parent.name] = manifest | {"size_bytes": _size(file.parent)}
-        return found
-
-    def clean(self, keep: set[str]) -> int:
-        """Remove every result that neither is in `keep` nor went into one that is; return the bytes freed.
-
-        What was set aside as damaged goes too, and what an interrupted run left unless one is at work on it.
-        """
-        known = self.manifests()
-        reached, waiting = set(), [key for key in keep if key in known]
-        while waiting:
-            key = waiting.pop()
-            if key not in reached:
-                reached.add(key)
-                waiting += [used for used in known[key]["inputs"] if used in known]
-        freed = 0
-        for key in known.keys() - reached:
-            with FileLock(self.folder / ".locks" / f"{key}.lock"):
-                shutil.rmtree(self.folder / key)
-            freed += known[key]["size_bytes"]
-        for left in [*self.folder.glob(".damaged/*"), *self.folder.glob(".building/*")]:
-            lock = FileLock(self.folder / ".locks" / f"{left.name}.lock", timeout=0)
-            with contextlib.suppress(Timeout), lock:
-                freed += _size(left)
-                shutil.rmtree(left)
-        return freed
-
 
 def spent(building: Path) -> float:
     """Return the seconds behind the checkpoints of a step that was stopped: its result took them, too."""
@@ -195,18 +179,3 @@ def spent(building: Path) -> float:
         return float((building / CHECKPOINTS / SPENT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0.0
-
-
-def _is_whole(manifest: Any) -> bool:
-    """Tell whether a manifest says what is asked of it: of one that does not, `clean` would not know the inputs."""
-    return (
-        isinstance(manifest, dict)
-        and isinstance(manifest.get("seconds"), int | float)
-        and isinstance(manifest.get("created"), str)
-        and isinstance(manifest.get("inputs"), list)
-        and all(isinstance(key, str) for key in manifest["inputs"])
-    )
-
-
-def _size(folder: Path) -> int:
-    return sum(part.stat().st_size for part in folder.rglob("*") if part.is_file())

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from helpers import profiles, report
-from helpers.artifacts import default_folder
+from helpers.artifacts import SHARED, Mirror, default_folder
 from helpers.environment import InputError, RunError
 from helpers.records import read_all
 from helpers.runs import results_folder
@@ -41,7 +43,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _cluster() -> ModuleType:
+    """Return the module that runs jobs on Dask, an extra. Raises `InputError` if it is not installed."""
+    try:
+        return importlib.import_module("helpers.study.cluster")
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"--dask needs {error.name}, which is not installed; run `pip install -r requirements-cluster.txt`."
+        ) from error
+
+
 def _run(given: argparse.Namespace) -> int:
+    if given.dask is not None:
+        if given.workers is not None:
+            raise InputError("--dask says how many workers there are; leave --workers out.")
+        _cluster()
+    if given.shared:
+        os.environ[SHARED] = given.shared
+        Mirror.named()
     jobs, workers = planning.plan(
         given.profile,
         tasks=given.tasks,
@@ -51,7 +70,10 @@ def _run(given: argparse.Namespace) -> int:
         parameters=options.parameters(given),
         workers=given.workers,
     )
-    failures = grid.run(jobs, workers=workers, again=given.again)
+    if given.dask is None:
+        failures = grid.run(jobs, workers=workers, again=given.again)
+    else:
+        failures = _cluster().run(jobs, address=given.dask, again=given.again)
     made, own = {job.records for job in jobs if job.records}, results_folder(given.profile)
     if (own in made or not made) and read_all(own):
         publish(profiles.ROOT)  # the README quotes some of these records

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import statistics
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -15,30 +14,39 @@ from filelock import FileLock, Timeout
 from helpers.artifacts import default_folder
 from helpers.environment import RunError
 from helpers.study.jobs import Job, execute, turns_folder
+from helpers.study.progress import Progress, clock
 
-__all__ = ["run"]
+__all__ = ["LEFT_OUT", "only_study", "run"]
 
-HEARTBEAT = 300  # seconds without news after which a line says that work goes on
 FULL = 50  # percent of the memory in use from which no run starts beside those that wait to measure
+LEFT_OUT = "left out, since it needs what failed"
 PAUSE = 0.2  # seconds between two looks at who waits to measure
 
 
 def run(jobs: Sequence[Job], *, workers: int, again: bool = False) -> list[tuple[Job, str]]:
-    """Run the jobs that are not done, one study at a time; return those that failed, with the reason (see `_run`).
+    """Run the jobs that are not done, one study at a time; return those that failed, with the reason (see `_run`)."""
+    with only_study():
+        return _run(jobs, workers=workers, again=again)
 
-    Raises `RunError` while another study uses the same artifacts: its work would be inside this one's times.
+
+@contextmanager
+def only_study() -> Iterator[None]:
+    """Be the one study of these artifacts.
+
+    Raises `RunError` while another one uses them: its work would be inside this one's times.
     """
     folder = default_folder() / "runs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", timeout=0):
-            return _run(jobs, workers=workers, again=again)
+        lock = FileLock(folder / ".lock", timeout=0).acquire()
     except Timeout as error:
         raise RunError(
             f"Another study is at work on the artifacts in {folder.parent}; wait for it, or set STUDY_ARTIFACTS."
         ) from error
     except OSError as error:
         raise RunError(f"{folder} cannot be written ({error.strerror}); make room, or set STUDY_ARTIFACTS.") from error
+    with lock:
+        yield
 
 
 def _run(jobs: Sequence[Job], *, workers: int, again: bool) -> list[tuple[Job, str]]:
@@ -49,12 +57,11 @@ def _run(jobs: Sequence[Job], *, workers: int, again: bool) -> list[tuple[Job, s
     seed's others are left out; everything else goes on.
     """
     waiting = [job for job in jobs if again or not job.done()]
+    progress = Progress(workers)
     for job in jobs:
         if job not in waiting:
-            print(f"           {job}: done before", flush=True)
-    began, finished, failures = time.monotonic(), 0, []
-    times: list[float] = []
-    said = began
+            progress.aside(job, "done before")
+    failures = []
     with ThreadPoolExecutor(max_workers=3 * workers) as pool, _turns():
         running: dict[Future, tuple[Job, float]] = {}
         turns: list[Job] = []  # those that measure now, one after the other: the first is at it
@@ -63,11 +70,9 @@ def _run(jobs: Sequence[Job], *, workers: int, again: bool) -> list[tuple[Job, s
             while not turns and (job := _next(waiting, at_work, workers)) is not None:
                 waiting.remove(job)
                 if any((job.task, job.seed) == (bad.task, bad.seed) and bad.required for bad, _ in failures):
-                    print(f"           {job}: left out, since it needs what failed", flush=True)
+                    progress.aside(job, LEFT_OUT)
                     continue
-                expected = job.expected()
-                hint = f", about {expected:.0f} s" if expected else ""
-                print(f"           {job}: started{hint}", flush=True)
+                progress.started(job)
                 running[pool.submit(execute, job)] = (job, time.monotonic())
                 at_work.append(job)
             if not running:
@@ -76,26 +81,15 @@ def _run(jobs: Sequence[Job], *, workers: int, again: bool) -> list[tuple[Job, s
                 turns = at_work
             if turns:
                 turns[0].turn.unlink(missing_ok=True)
-            done = wait(running, timeout=min(PAUSE, HEARTBEAT), return_when=FIRST_COMPLETED).done
-            if not done and time.monotonic() - said > HEARTBEAT:
-                said = time.monotonic()
-                so_far = ", ".join(f"{job} for {_clock(said - start)}" for job, start in running.values())
-                print(f"           still running: {so_far}; {_clock(said - began)} so far", flush=True)
+            done = wait(running, timeout=PAUSE, return_when=FIRST_COMPLETED).done
+            if not done:
+                progress.still(f"{job} for {clock(time.monotonic() - start)}" for job, start in running.values())
             for future in done:
                 job, start = running.pop(future)
-                finished += 1
                 reason = future.result()
                 if reason:
                     failures.append((job, reason))
-                said = time.monotonic()
-                # without the time in which it waited to measure
-                times.append(job.remembered().get("seconds", said - start))
-                total, left = finished + len(running) + len(waiting), _left(waiting, times, workers)
-                print(
-                    f"[{finished:3}/{total}] {job}: {'FAILED' if reason else 'done'} in "
-                    f"{times[-1]:.0f} s; {_clock(said - began)} so far, about {_clock(left)} left",
-                    flush=True,
-                )
+                progress.ended(job, reason, time.monotonic() - start, running=len(running), waiting=waiting)
                 turns = [other for other in turns if other != job]
     return failures
 
@@ -139,12 +133,3 @@ def _turns() -> Iterator[None]:
         yield
     finally:
         shutil.rmtree(every, ignore_errors=True)
-
-
-def _left(waiting: Sequence[Job], times: Sequence[float], workers: int) -> float:
-    """Return the seconds that the waiting jobs will take; one of which nothing is known takes as long as the others."""
-    return sum(job.expected() or statistics.fmean(times) for job in waiting) / max(1, workers)
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"

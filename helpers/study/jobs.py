@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,18 @@ from PIL import Image
 from helpers import latency
 from helpers.artifacts import default_folder
 from helpers.environment import RunError
+from helpers.profiles import Recipe
 from helpers.records import path as record_path
 from helpers.records import write_text
 
-__all__ = ["Job", "execute", "refresh", "turns_folder"]
+__all__ = ["LIFELINE", "Job", "execute", "refresh", "remember", "run_beside", "turns_folder"]
 
 # papermill's command. Most of its start would go into an optional grammar of web addresses that jsonschema looks for.
 PAPERMILL = "import sys; sys.modules['rfc3987_syntax'] = None; from papermill.cli import papermill; papermill()"
+# and before it, what ends a process together with the one that started it, killed or not: the pipe between them closes
+LIFELINE = (
+    "import os, sys, threading; threading.Thread(target=lambda: (sys.stdin.read(), os._exit(9)), daemon=True).start()"
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Job:
     state: str
     threads: int
     records: Path | None = None  # the folder of its record
+    recipe: Recipe | None = field(default=None, hash=False)  # all that its models are made by
     required: bool = False  # it makes what the task's other notebooks need: after its failure they would fail, too
 
     def __str__(self) -> str:
@@ -124,7 +130,7 @@ def _papermill(job: Job) -> str:
         old.unlink(missing_ok=True)
     values = job.output.with_suffix(".yaml")
     values.write_text(yaml.safe_dump(dict(job.values)), encoding="utf-8")
-    command = [sys.executable, "-c", PAPERMILL, str(job.notebook), str(job.output), "-f", str(values)]
+    command = [sys.executable, "-c", f"{LIFELINE}; {PAPERMILL}", str(job.notebook), str(job.output), "-f", str(values)]
     command += ["--cwd", str(job.notebook.parent), "--kernel", "python3", "--no-progress-bar"]
     # by default a waiting thread spins, which beside any other busy process slows both down
     surroundings = {"GOMP_SPINCOUNT": "1000"} | os.environ
@@ -133,18 +139,33 @@ def _papermill(job: Job) -> str:
     surroundings["STUDY_ARTIFACTS"] = str(default_folder())  # a relative one would be another folder there
     began = time.monotonic()
     for _ in range(2):
-        process = subprocess.run(command, capture_output=True, text=True, env=surroundings, check=False)
+        process = run_beside(command, surroundings)
         # two kernels that start at the same moment may choose the same port; one of them then never begins
         if "Kernel died before replying to kernel_info" not in process.stderr:
             break
     if process.returncode:
         return _reason(job, process)
     seconds = time.monotonic() - began - (float(waited.read_text(encoding="utf-8")) if waited.exists() else 0.0)
+    remember(job, seconds=seconds)
+    return ""
+
+
+def remember(job: Job, *, seconds: float) -> None:
+    """Write the note of a job that has finished: from now on it is done."""
     note = {"state": job.state, "seconds": round(seconds, 1), "record": _record_digest(job)}
     temporary = job.note.with_suffix(".part")
     temporary.write_text(json.dumps(note), encoding="utf-8")
     os.replace(temporary, job.note)
-    return ""
+
+
+def run_beside(command: Sequence[str], surroundings: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a Python command that begins with `LIFELINE` to its end, or to this process's end, if that comes first."""
+    reads, writes = os.pipe()
+    try:
+        return subprocess.run(command, stdin=reads, capture_output=True, text=True, env=surroundings, check=False)
+    finally:
+        os.close(writes)
+        os.close(reads)
 
 
 def _reason(job: Job, process: subprocess.CompletedProcess[str]) -> str:

@@ -43,6 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--notebooks", type=_words, help="notebooks by number or name, with commas (default: all)")
     _inputs(run)
     run.add_argument("--workers", type=int, help="runs at a time; each is alone while it measures time, in any case")
+    run.add_argument(
+        "--dask", metavar="ADDRESS", help="run on a Dask cluster: a scheduler's address, or local:N workers"
+    )
+    run.add_argument("--shared", metavar="ADDRESS", help="a folder or bucket where machines keep what all of them need")
     run.add_argument("--again", action="store_true", help="run notebooks again whose results are there already")
     _settings(run)
     run.set_defaults(command="run")

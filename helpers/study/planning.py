@@ -21,7 +21,7 @@ from helpers.study.books import Notebook
 from helpers.study.jobs import Job
 from helpers.wording import nearest
 
-__all__ = ["changed", "check_disk", "check_input", "grid", "plan"]
+__all__ = ["changed", "check_disk", "check_input", "grid", "helpers_digest", "plan"]
 
 HELPERS = ROOT / "helpers"
 # these show records and start notebooks; no record depends on them
@@ -53,7 +53,7 @@ def plan(
         raise InputError(f"The number of workers must be at least 1, not {workers}.")
     changes = changed(inputs or {}, parameters or {})
     check_disk(profile)
-    helpers = _helpers_digest()
+    helpers = helpers_digest()
     jobs: list[Job] = []
     fingerprints: dict[str, str] = {}
     only = usual.get("notebook_tasks", {}) if notebooks is None else {}
@@ -96,6 +96,7 @@ def _job(notebook: Notebook, recipe: profiles.Recipe, rest: Mapping[str, Any], m
         state=digest([notebook.code, values, vars(recipe), *made_from]),
         threads=recipe.threads,
         records=runs.records_folder(recipe),
+        recipe=recipe,
         required=notebook.required,
     )
 
@@ -113,7 +114,8 @@ def _over_all(notebook: Notebook, profile: str) -> Job:
     )
 
 
-def _helpers_digest() -> str:
+def helpers_digest() -> str:
+    """Return the digest of all code that records depend on."""
     sources = {str(f.relative_to(HELPERS)): f for f in sorted(HELPERS.rglob("*.py"))}
     return digest({name: f.read_text(encoding="utf-8") for name, f in sources.items() if not name.startswith(SHOWING)})
 

@@ -18,7 +18,7 @@ def status(*, each: bool) -> str:
     """Return how many artifacts each step has, their size and the time they took, or that of `each` artifact."""
     store, lines = Store(), []
     groups: dict[str, list[dict[str, Any]]] = {}
-    for key, manifest in store.manifests().items():
+    for key, manifest in store.here().items():
         groups.setdefault(key if each else key.rpartition("-")[0], []).append(manifest)
     if groups:
         lines.append(f"{'size':>12}  {'count':>5}  {'to build':>11}  {'newest':<20}  {'artifact' if each else 'step'}")
@@ -42,7 +42,7 @@ def clean() -> str:
     keep = {arm["predictions"]["artifact"] for record in found for arm in record["arms"] if arm["predictions"]}
     # a study that was stopped has models that no record refers to yet
     last = max((record["created"] for record in found), default="")
-    keep |= {key for key, manifest in store.manifests().items() if manifest["created"] > last}
+    keep |= {key for key, manifest in store.here().items() if manifest["created"] > last}
     return f"{store.clean(keep) / 1e6:.1f} MB freed; what records refer to, and what is newer than all, was kept."
 
 

@@ -1,0 +1,196 @@
+"""What a worker of a cluster does: build a beginning, or run a job.
+
+Each gets a process of its own, which ends with the worker.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import distributed
+import torch
+
+from helpers import runs
+from helpers.artifacts import MANIFEST, SHARED, Mirror, Store, default_folder
+from helpers.environment import ROOT, set_threads
+from helpers.profiles import Recipe
+from helpers.records import path as record_path
+from helpers.records import write_bytes
+from helpers.study import books, graph, planning
+from helpers.study.graph import Beginning
+from helpers.study.jobs import LIFELINE, Job, execute, run_beside, turns_folder
+from helpers.study.machine import Place, at_work
+
+__all__ = ["Orders", "Outcome", "build", "keep", "make", "run", "stored"]
+
+_PAUSE = 0.2  # seconds between two looks at who waits to measure
+_BUILD = f"{LIFELINE}; from helpers.study.worker import main; main(sys.argv[1])"
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What all workers of a study have to go by."""
+
+    code: str  # the digest of the helpers
+    shared: str | None  # the address of the mirror
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a task: why it failed, or an empty text, and a job's files by kind: its record, its notebook."""
+
+    reason: str = ""
+    left_out: bool = False  # it did not begin, since what it needs failed
+    said: str = ""
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+
+def build(beginning: Beginning, orders: Orders, *before: Outcome) -> Outcome:
+    """Build what several jobs start from, unless it is stored already."""
+    refused = _ready(orders, before)
+    if refused:
+        return refused
+    mirror = Mirror.named()
+    if mirror.has(f"{beginning.key}/{MANIFEST}") if mirror else (Store().folder / beginning.key / MANIFEST).exists():
+        return Outcome(said="stored before")
+    return make(beginning)
+
+
+def make(beginning: Beginning) -> Outcome:
+    """Build a beginning in a process of its own, while nobody measures on this machine."""
+    with tempfile.TemporaryDirectory() as folder, at_work():
+        file = Path(folder) / "beginning.json"
+        recipe = dataclasses.asdict(beginning.job.recipe)
+        file.write_text(json.dumps({"key": beginning.key, "recipe": recipe, "values": list(beginning.job.values)}))
+        done = run_beside([sys.executable, "-c", _BUILD, str(file)], _surroundings())
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
+        return Outcome(reason=f"it could not be built: {lines[-1]}")
+    return Outcome(said=done.stdout.strip())
+
+
+def main(file: str) -> None:
+    """Build the beginning that a file describes, and say so; on a machine that names it otherwise, build nothing."""
+    wanted = json.loads(Path(file).read_text(encoding="utf-8"))
+    recipe = Recipe(**wanted["recipe"])
+    set_threads(recipe.threads)
+    os.chdir(books.NOTEBOOKS)  # folders are given as the notebooks see them
+    node = graph.find(recipe, wanted["values"], wanted["key"])
+    if node is None:
+        print("not built ahead: this machine computes in another precision than the one that planned the study")
+    else:
+        Store().path(node)
+        print("built")
+
+
+def run(job: Job, orders: Orders, *before: Outcome) -> Outcome:
+    """Run a job, unless it is done already; alone on this machine while it measures time."""
+    refused = _ready(orders, before)
+    if refused:
+        return refused
+    job = here(job)
+    if orders.again or not (job.done() or stored(job)):
+        turns_folder().mkdir(parents=True, exist_ok=True)
+        with at_work() as place:
+            reason = _beside(lambda: execute(job), job, place)
+        if reason:
+            return Outcome(reason=reason)
+    found = {kind: file.read_bytes() for kind, file in _files(job).items() if file.exists()}
+    mirror = Mirror.named()
+    if mirror is not None:
+        for kind, content in found.items():
+            mirror.write(_at(job, kind), content)
+    return Outcome(files=found)
+
+
+def here(job: Job) -> Job:
+    """Return a job with the folders of this machine."""
+    return dataclasses.replace(
+        job, notebook=books.NOTEBOOKS / job.notebook.name, records=job.recipe and runs.records_folder(job.recipe)
+    )
+
+
+def stored(job: Job) -> bool:
+    """Tell whether a job was done on another machine with the same state; what came of it is here then, too."""
+    mirror = Mirror.named()
+    if mirror is None:
+        return False
+    note = mirror.read(_at(job, "note"))
+    try:
+        same = note is not None and json.loads(note)["state"] == job.state
+    except (ValueError, TypeError, KeyError):
+        same = False
+    if same:
+        keep(job, {kind: found for kind in _files(job) if (found := mirror.read(_at(job, kind))) is not None})
+    return same and job.done()
+
+
+def keep(job: Job, files: Mapping[str, bytes]) -> None:
+    """Write what came of a job to this machine's folders, the note last: with it the job is done."""
+    places = _files(job)
+    for kind in (kind for kind in places if kind in files):
+        if not places[kind].exists() or places[kind].read_bytes() != files[kind]:
+            places[kind].parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(places[kind], files[kind])
+
+
+def _files(job: Job) -> dict[str, Path]:
+    """Return where a job leaves what came of it, the note last."""
+    record = {"record": record_path(job.records, job.notebook.stem, job.task, job.seed)} if job.records else {}
+    return {**record, "notebook": job.output, "note": job.note}
+
+
+def _at(job: Job, kind: str) -> str:
+    """Return the name of a job's file in the mirror."""
+    return f"runs/{job.profile}/{job.output.stem}.{kind}"
+
+
+def _beside(work: Callable[[], str], job: Job, place: Place) -> str:
+    """Do a job's work in a thread, and let it measure when this machine is its own."""
+    with ThreadPoolExecutor(1) as pool:
+        doing = pool.submit(work)
+        while not doing.done():
+            if job.asks() and place.alone():
+                job.turn.unlink(missing_ok=True)
+            wait([doing], timeout=_PAUSE)
+        return doing.result()
+
+
+def _ready(orders: Orders, before: tuple[Outcome, ...]) -> Outcome | None:
+    """Set this worker up for a study; return why a task cannot begin, if it cannot."""
+    if any(outcome.reason or outcome.left_out for outcome in before):
+        return Outcome(left_out=True)
+    if planning.helpers_digest() != orders.code:
+        return Outcome(
+            reason=f"worker {socket.gethostname()} has other code ({ROOT}) than this study; give both the same."
+        )
+    if orders.shared:
+        os.environ[SHARED] = orders.shared
+    _take_device()
+    return None
+
+
+def _take_device() -> None:
+    """Take one of several GPUs by this worker's number, which those of a cluster on one machine have for a name."""
+    name, devices = str(distributed.get_worker().name), torch.cuda.device_count()
+    if name.isdecimal() and devices > 1:
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", str(int(name) % devices))
+
+
+def _surroundings() -> dict[str, str]:
+    return os.environ | {
+        "STUDY_PROGRESS": "0",
+        "TOKENIZERS_PARALLELISM": "false",
+        "STUDY_ARTIFACTS": str(default_folder()),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+    }
