@@ -24,7 +24,7 @@ from hypothesis import strategies as some
 
 from helpers import labels, latency, profiles, tasks
 from helpers.environment import InputError, RunError
-from helpers.study import grid, jobs, planning
+from helpers.study import grid, jobs, planning, progress
 from helpers.study.jobs import Job
 from tests import published
 
@@ -772,13 +772,18 @@ def test_the_time_to_expect_is_a_published_run_s_or_that_of_the_others(
     known = [replace(one, task=task) for task in ("cola", "sst2", "rte")]
     monkeypatch.setattr(jobs.Job, "expected", lambda self: {"sst2": 60.0}.get(self.task))
     # two workers: half of 60 s and of the 20 s that the others took
-    assert grid._left(known, [10.0, 30.0], workers=2) == (60 + 20 + 20) / 2
+    monkeypatch.setattr(jobs.Job, "remembered", lambda self: {})
+    lines = progress.Progress(workers=2)
+    lines.ended(one, "", 10.0, running=0, waiting=[])
+    lines.ended(one, "", 30.0, running=0, waiting=known)
+    assert capsys.readouterr().out.endswith(f"about 0:{(60 + 20 + 20) // 2} left\n")
 
 
 def test_a_long_run_says_now_and_then_that_it_goes_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(grid, "HEARTBEAT", 0.02)
+    monkeypatch.setattr(progress, "HEARTBEAT", 0.02)
+    monkeypatch.setattr(grid, "PAUSE", 0.02)
     monkeypatch.setattr(grid, "execute", lambda job: time.sleep(0.1) or "")
     assert grid.run([job("01")], workers=1) == []
     assert "           still running: 01 sst2 seed 0 for 0:00; 0:00 so far\n" in capsys.readouterr().out

@@ -28,7 +28,7 @@ from helpers.profiles import Recipe
 from helpers.records import path as record_path
 from helpers.records import write_text
 
-__all__ = ["LIFELINE", "Job", "execute", "refresh", "remember", "run_beside", "turns_folder"]
+__all__ = ["LIFELINE", "Job", "around", "execute", "refresh", "remember", "run_beside", "turns_folder"]
 
 # papermill's command. Most of its start would go into an optional grammar of web addresses that jsonschema looks for.
 PAPERMILL = "import sys; sys.modules['rfc3987_syntax'] = None; from papermill.cli import papermill; papermill()"
@@ -132,11 +132,7 @@ def _papermill(job: Job) -> str:
     values.write_text(yaml.safe_dump(dict(job.values)), encoding="utf-8")
     command = [sys.executable, "-c", f"{LIFELINE}; {PAPERMILL}", str(job.notebook), str(job.output), "-f", str(values)]
     command += ["--cwd", str(job.notebook.parent), "--kernel", "python3", "--no-progress-bar"]
-    # by default a waiting thread spins, which beside any other busy process slows both down
-    surroundings = {"GOMP_SPINCOUNT": "1000"} | os.environ
-    surroundings |= {"OMP_NUM_THREADS": str(job.threads), "STUDY_PROGRESS": "0", "TOKENIZERS_PARALLELISM": "false"}
-    surroundings[latency.TURN] = str(job.turn)
-    surroundings["STUDY_ARTIFACTS"] = str(default_folder())  # a relative one would be another folder there
+    surroundings = around(job) | {latency.TURN: str(job.turn)}
     began = time.monotonic()
     for _ in range(2):
         process = run_beside(command, surroundings)
@@ -156,6 +152,14 @@ def remember(job: Job, *, seconds: float) -> None:
     temporary = job.note.with_suffix(".part")
     temporary.write_text(json.dumps(note), encoding="utf-8")
     os.replace(temporary, job.note)
+
+
+def around(job: Job) -> dict[str, str]:
+    """Return the environment variables of a process that works for a job."""
+    # by default a waiting thread spins, which beside any other busy process slows both down
+    surroundings = {"GOMP_SPINCOUNT": "1000"} | os.environ
+    surroundings |= {"OMP_NUM_THREADS": str(job.threads), "STUDY_PROGRESS": "0", "TOKENIZERS_PARALLELISM": "false"}
+    return surroundings | {"STUDY_ARTIFACTS": str(default_folder())}  # a relative one would be another folder there
 
 
 def run_beside(command: Sequence[str], surroundings: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

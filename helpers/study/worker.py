@@ -20,14 +20,14 @@ import distributed
 import torch
 
 from helpers import runs
-from helpers.artifacts import MANIFEST, SHARED, Mirror, Store, default_folder
+from helpers.artifacts import MANIFEST, SHARED, Mirror, Store
 from helpers.environment import ROOT, set_threads
 from helpers.profiles import Recipe
 from helpers.records import path as record_path
 from helpers.records import write_bytes
 from helpers.study import books, graph, planning
 from helpers.study.graph import Beginning
-from helpers.study.jobs import LIFELINE, Job, execute, run_beside, turns_folder
+from helpers.study.jobs import LIFELINE, Job, around, execute, run_beside, turns_folder
 from helpers.study.machine import Place, at_work
 
 __all__ = ["Orders", "Outcome", "build", "keep", "make", "run", "stored"]
@@ -72,7 +72,9 @@ def make(beginning: Beginning) -> Outcome:
         file = Path(folder) / "beginning.json"
         recipe = dataclasses.asdict(beginning.job.recipe)
         file.write_text(json.dumps({"key": beginning.key, "recipe": recipe, "values": list(beginning.job.values)}))
-        done = run_beside([sys.executable, "-c", _BUILD, str(file)], _surroundings())
+        paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        surroundings = around(beginning.job) | {"PYTHONPATH": paths}
+        done = run_beside([sys.executable, "-c", _BUILD, str(file)], surroundings)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
         return Outcome(reason=f"it could not be built: {lines[-1]}")
@@ -185,12 +187,3 @@ def _take_device() -> None:
     name, devices = str(distributed.get_worker().name), torch.cuda.device_count()
     if name.isdecimal() and devices > 1:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", str(int(name) % devices))
-
-
-def _surroundings() -> dict[str, str]:
-    return os.environ | {
-        "STUDY_PROGRESS": "0",
-        "TOKENIZERS_PARALLELISM": "false",
-        "STUDY_ARTIFACTS": str(default_folder()),
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-    }
