@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -166,10 +167,21 @@ sys.exit("; ".join(wrong) if wrong else 0)
 """
 
 
+# what these import is installed by those who want it, and nothing else imports them at its own import
+EXTRAS = {"study.cluster": "distributed", "study.worker": "distributed"}
+
+
+def test_what_needs_an_extra_is_needed_by_nothing_else() -> None:
+    found = graph()
+    assert EXTRAS.keys() <= found.keys()
+    assert {name for name, used in found.items() if used & EXTRAS.keys()} <= EXTRAS.keys()
+
+
 def test_nothing_happens_at_import(tmp_path: Path) -> None:
     """No print, no warning, no seed, no threads, no style, no file; and every name that is offered is there."""
     surroundings = os.environ | {"PYTHONPATH": str(ROOT), "STUDY_ARTIFACTS": str(tmp_path / "artifacts")}
-    command = [sys.executable, "-c", IMPORT_ALL, json.dumps(list(modules()))]
+    here = [name for name in modules() if name not in EXTRAS or find_spec(EXTRAS[name])]
+    command = [sys.executable, "-c", IMPORT_ALL, json.dumps(here)]
     done = subprocess.run(command, cwd=tmp_path, env=surroundings, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
