@@ -105,10 +105,12 @@ def test_a_failure_leaves_out_what_needs_it_and_nothing_else(
 def test_a_worker_with_other_code_is_refused(house: Path, go, monkeypatch: pytest.MonkeyPatch) -> None:
     order = plan()
     digests = iter(["planned"])
-    monkeypatch.setattr(planning, "helpers_digest", lambda: next(digests, "another"))
+    monkeypatch.setattr(planning, "code_digest", lambda: next(digests, "another"))
     ran, built, failures = go(order)
     assert ran == built == []
-    assert failures == [], "each job is left out: what it starts from was refused"
+    ((job, reason),) = failures
+    assert "which it starts from: worker" in reason and "has other code" in reason
+    assert not any(job.done() for job in order)
 
 
 def test_an_error_on_a_worker_is_one_job_s(house: Path, go, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +139,7 @@ def test_a_beginning_that_is_stored_is_not_built(house: Path, address: str) -> N
     folder = Store().folder / beginning.key
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text("{}")
-    orders = worker.Orders(planning.helpers_digest(), None)
+    orders = worker.Orders(planning.code_digest(), None)
     with distributed.Client(address) as client:
         assert client.submit(worker.build, beginning, orders).result().said == "stored before"
 

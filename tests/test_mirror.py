@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections.abc import Iterator
@@ -101,7 +102,9 @@ def test_what_was_built_before_there_was_a_mirror_is_offered(
 
 def test_half_a_result_is_none(address: str, tmp_path: Path) -> None:
     first, _ = wanted()
-    Mirror(address).write(f"{first.key}/deep/word.txt", b"a")  # a machine that was stopped before the manifest
+    Mirror(address).write(
+        f"{first.key}/{hashlib.sha256(b'a').hexdigest()}", b"a"
+    )  # a machine that was stopped before the manifest
     machine(tmp_path, "here").path(first)
     assert BUILT == ["a"]
 
@@ -110,7 +113,8 @@ def test_half_a_result_is_none(address: str, tmp_path: Path) -> None:
 def test_a_damaged_result_is_named_built_again_and_written_anew(address: str, tmp_path: Path, file: str) -> None:
     first, _ = wanted()
     machine(tmp_path, "here").path(first)
-    Mirror(address).write(f"{first.key}/{file}", b"x")
+    stored = file if file == "manifest.json" else hashlib.sha256(b"a").hexdigest()
+    Mirror(address).write(f"{first.key}/{stored}", b"x")
     with pytest.warns(UserWarning, match=f"{first.key} in .* is damaged .{file}"):
         machine(tmp_path, "other").path(first)
     assert BUILT == ["a", "a"]
@@ -123,9 +127,10 @@ def test_no_file_is_written_outside_the_folder(address: str, tmp_path: Path) -> 
     machine(tmp_path, "here").path(first)
     name, mirror = f"{first.key}/manifest.json", Mirror(address)
     manifest = json.loads(mirror.read(name) or b"")
-    manifest["files"] = {"../../../out.txt": "0" * 64}
+    checksum = hashlib.sha256(b"x").hexdigest()
+    manifest["files"] = {"../../../out.txt": checksum}
     mirror.write(name, json.dumps(manifest).encode())
-    mirror.write(f"{first.key}/../../../out.txt" if address.startswith("s3") else "out.txt", b"x")
+    mirror.write(f"{first.key}/{checksum}", b"x")
     with pytest.warns(UserWarning, match="out.txt"):
         machine(tmp_path, "other").path(first)
     assert not list(tmp_path.glob("out.txt")) and not list((tmp_path / "other").glob("out.txt"))
@@ -139,6 +144,19 @@ def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
         mirror.write("one", tmp_path / "folder")  # fails after the file there was opened
     assert mirror.read("one") == b"old"
     assert mirror.read("two") is None
+
+
+def test_two_machines_that_built_the_same_do_not_mix_their_files(address: str, tmp_path: Path) -> None:
+    first, _ = wanted()
+    store, mirror = machine(tmp_path, "here"), Mirror(address)
+    folder = store.path(first)
+    shown = tmp_path / "copy" / folder.name  # another machine's, of other bits, whose manifest did not arrive yet
+    (shown / "deep").mkdir(parents=True)
+    (shown / "deep" / "word.txt").write_text("b")
+    checksum = hashlib.sha256(b"b").hexdigest()
+    mirror.write(f"{first.key}/{checksum}", shown / "deep" / "word.txt")
+    assert (machine(tmp_path, "other").path(first) / "deep" / "word.txt").read_text() == "a"
+    assert BUILT == ["a"]
 
 
 def test_an_address_that_nobody_knows() -> None:

@@ -8,12 +8,16 @@ and its checksums are compared with what arrives.
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import uuid
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from helpers.artifacts.files import sha256_of_file, sync
 from helpers.artifacts.inventory import parsed
@@ -63,20 +67,27 @@ class Mirror:
         path = self._path(name)
         try:
             self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
-            with self._files.transaction, self._files.open(path, "wb") as there:
-                if isinstance(content, bytes):
-                    there.write(content)
-                else:
-                    with content.open("rb") as here:
-                        shutil.copyfileobj(here, there, _PIECE)
+            if isinstance(self._files, LocalFileSystem):
+                part = f"{path}.{uuid.uuid4().hex}.part"
+                with open(part, "wb") as there:
+                    _copy(content, there)
+                    there.flush()
+                    os.fsync(there.fileno())
+                os.replace(part, path)
+            else:  # in a bucket a file appears when it is complete
+                with self._files.transaction, self._files.open(path, "wb") as there:
+                    _copy(content, there)
         except Exception as error:
             raise self._failed(name, "written", error) from error
 
-    def push(self, folder: Path, *, last: str) -> None:
-        """Copy a folder's files under its name, and `last` after all others."""
-        files = [str(file.relative_to(folder)) for file in sorted(folder.rglob("*")) if file.is_file()]
-        for file in [name for name in files if name != last] + [last]:
-            self.write(f"{folder.name}/{file}", folder / file)
+    def push(self, folder: Path, *, manifest: str) -> None:
+        """Copy the files that a folder's manifest lists, each named by its checksum, and after them the manifest.
+
+        So two machines that built the same result, in other bits perhaps, never mix their files.
+        """
+        for file, checksum in (parsed((folder / manifest).read_bytes()) or {"files": {}})["files"].items():
+            self.write(f"{folder.name}/{checksum}", folder / file)
+        self.write(f"{folder.name}/{manifest}", folder / manifest)
 
     def fetch(self, name: str, folder: Path, *, manifest: str) -> bool:
         """Copy the files that a manifest lists into a new folder, and the manifest; tell whether all are there, whole.
@@ -90,7 +101,7 @@ class Mirror:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         files = said["files"].items() if said else ()
-        wrong = [file for file, checksum in files if not self._arrives(f"{name}/{file}", folder, file, checksum)]
+        wrong = [file for file, checksum in files if not self._arrives(name, folder, file, checksum)]
         if said is None or wrong:
             damaged = wrong[0] if wrong else manifest
             warnings.warn(
@@ -107,11 +118,11 @@ class Mirror:
     def _arrives(self, name: str, folder: Path, file: str, checksum: str) -> bool:
         """Copy one file; tell whether it is the one that the manifest lists and lies inside the folder."""
         target = (folder / file).resolve()
-        if not target.is_relative_to(folder.resolve()):
+        if not target.is_relative_to(folder.resolve()) or not re.fullmatch("[0-9a-f]{64}", str(checksum)):
             return False
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as here:
-            for piece in self._pieces(name):
+            for piece in self._pieces(f"{name}/{checksum}"):
                 here.write(piece)
         return sha256_of_file(target) == checksum
 
@@ -134,3 +145,11 @@ class Mirror:
             f"{name} could not be {done} at {self.address} ({type(error).__name__}: {reason(error)}); check the "
             "address and the network, then run the same command again."
         )
+
+
+def _copy(content: bytes | Path, there: IO[bytes]) -> None:
+    if isinstance(content, bytes):
+        there.write(content)
+    else:
+        with content.open("rb") as here:
+            shutil.copyfileobj(here, there, _PIECE)

@@ -79,7 +79,7 @@ class Store(Inventory):
                 if not there:
                     self._build(wanted, final)
                 if self._mirror is not None and not (there and self._mirror.has(f"{wanted.key}/{MANIFEST}")):
-                    self._mirror.push(final, last=MANIFEST)
+                    self._mirror.push(final, manifest=MANIFEST)
         except RunError:
             raise
         except Exception as error:

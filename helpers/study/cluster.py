@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import dask
 import distributed
@@ -14,6 +16,7 @@ import distributed
 from helpers.artifacts import SHARED
 from helpers.environment import InputError, RunError
 from helpers.study import graph, planning, worker
+from helpers.study.graph import Beginning
 from helpers.study.grid import LEFT_OUT, only_study
 from helpers.study.jobs import Job, execute
 from helpers.study.progress import Progress
@@ -24,7 +27,14 @@ __all__ = ["check", "run"]
 LOCAL = "local:"
 _CONNECT = 10  # seconds to wait for a scheduler
 _LOOK = 2  # seconds between two looks at the scheduler
-_RECONNECT = 30  # seconds in which a scheduler that was lost may come back
+
+
+class _Task(NamedTuple):
+    """A task that was handed over: its future, what it waits for, and the job that it is or that names it."""
+
+    future: distributed.Future
+    before: Sequence[str | Job]
+    job: Job
 
 
 def check(address: str, jobs: Sequence[Job]) -> None:
@@ -97,73 +107,77 @@ def _on(
     client: distributed.Client, grid: Sequence[Job], jobs: Sequence[Job], progress: Progress, *, again: bool
 ) -> list[tuple[Job, str]]:
     """Hand a graph of beginnings and jobs to a scheduler; keep what comes of each as it ends."""
+    slots = [one["nthreads"] for one in client.scheduler_info(n_workers=-1)["workers"].values()]
+    if any(number != 1 for number in slots):
+        raise InputError("A Dask worker here takes several tasks at a time; start each with --nthreads 1.")
     made = graph.made_from(jobs)
     # what needs no work any more shares nothing
     shared, needs = graph.beginnings({job: nodes for job, nodes in made.items() if job in grid})
-    orders = Orders(planning.helpers_digest(), os.environ.get(SHARED), again)
     token = uuid.uuid4().hex[:6]  # a graph is not to be taken for one that was handed over before
-    futures: dict[str | Job, distributed.Future] = {}
-    behind: dict[str | Job, list[distributed.Future]] = {}
-    for beginning in shared:
-        before = behind[beginning.key] = [futures[key] for key in sorted(beginning.needs)]
-        key = f"{beginning.key}-{token}"
-        futures[beginning.key] = client.submit(worker.build, beginning, orders, *before, key=key, pure=False)
+    orders = Orders(planning.code_digest(), os.environ.get(SHARED), token if again else "")
+    makers = {(job.task, job.seed): job for job in grid if job.required}
+    tasks: dict[str | Job, _Task] = {}
+
+    def submit(
+        name: str | Job, function: Callable[..., Outcome], what: Job | Beginning, before: list, label: str
+    ) -> None:
+        behind = [tasks[other].future for other in before]
+        future = client.submit(function, what, orders, *behind, key=f"{label}-{token}", pure=False)
+        tasks[name] = _Task(future, before, what if isinstance(what, Job) else what.job)
+
+    for one in shared:
+        submit(one.key, worker.build, one, sorted(one.needs), one.key)
     for job in grid:
-        before = [futures[key] for key in sorted(needs[job])]
-        makers = [other for other in grid if other.required and (other.task, other.seed) == (job.task, job.seed)]
-        before += [futures[maker] for maker in makers if maker is not job]
-        behind[job] = before
-        key = f"{job.notebook.stem}-{job.task}-seed{job.seed}-{token}"
-        futures[job] = client.submit(worker.run, job, orders, *before, key=key, pure=False)
-    workers = len(client.scheduler_info(n_workers=-1)["workers"])
-    progress.workers = max(1, workers)
-    progress.aside(f"{len(futures)} tasks", f"handed to {workers} workers; dashboard: {client.dashboard_link}")
-    return _collected(client, futures, behind, progress)
+        maker = makers.get((job.task, job.seed), job)
+        before = sorted(needs[job]) + ([maker] if maker is not job else [])
+        submit(job, worker.run, job, before, f"{job.notebook.stem}-{job.task}-seed{job.seed}")
+    progress.workers = max(1, len(slots))
+    progress.aside(f"{len(tasks)} tasks", f"handed to {len(slots)} workers; dashboard: {client.dashboard_link}")
+    return _collected(tasks, progress)
 
 
-def _collected(
-    client: distributed.Client,
-    futures: Mapping[str | Job, distributed.Future],
-    behind: Mapping[str | Job, Sequence[distributed.Future]],
-    progress: Progress,
-) -> list[tuple[Job, str]]:
-    """Wait for all tasks; write what came of jobs to this machine's folders, and return those that failed."""
+def _collected(tasks: dict[str | Job, _Task], progress: Progress) -> list[tuple[Job, str]]:
+    """Wait for all tasks; write what came of jobs to this machine's folders, and return those that failed.
+
+    A task that has been collected is forgotten, so that losing its worker does not bring it back.
+    """
     failures: list[tuple[Job, str]] = []
-    left = {future.key: name for name, future in futures.items()}
-    began = time.monotonic()
-    lost = 0.0
-    while left:
-        some = [futures[name] for name in left.values()]
+    broken: set[str | Job] = set()
+    while tasks:
+        names = {task.future.key: name for name, task in tasks.items()}
+        futures = [task.future for task in tasks.values()]
         try:
-            done = distributed.wait(some, timeout=_LOOK, return_when="FIRST_COMPLETED").done
+            done = distributed.wait(futures, timeout=_LOOK, return_when="FIRST_COMPLETED").done
         except TimeoutError:
-            done = set()
-        lost = 0.0 if client.status == "running" else lost + _LOOK
-        if lost > _RECONNECT or any(future.status in ("cancelled", "lost") for future in some):
+            progress.still([f"{len(tasks)} tasks wait or run"])
+            continue
+        except CancelledError as error:
             raise RunError(
                 "Dask's scheduler was lost; what has finished is kept, and the same command goes on from there."
-            )
-        if not done:
-            progress.still([f"{len(left)} tasks wait or run"])
-        for future in done:
-            name = left.pop(future.key)
-            outcome = _outcome(future, behind[name])
+            ) from error
+        for name in (names[future.key] for future in done):
+            task = tasks.pop(name)
+            outcome = Outcome(left_out=True) if broken & set(task.before) else _outcome(task.future)
+            if outcome.reason or outcome.left_out:
+                broken.add(name)
+            if outcome.reason:
+                about = "" if isinstance(name, Job) else f"{name}, which it starts from: "
+                failures.append((task.job, f"{about}{outcome.reason}"))
             if isinstance(name, str):
                 progress.aside(f"{name}, which several start from", outcome.reason or outcome.said or LEFT_OUT)
             elif outcome.left_out:
                 progress.aside(name, LEFT_OUT)
             else:
                 worker.keep(name, outcome.files)
-                failures += [(name, outcome.reason)] if outcome.reason else []
-                waiting = [other for other in left.values() if isinstance(other, Job)]
-                progress.ended(name, outcome.reason, time.monotonic() - began, running=0, waiting=waiting)
+                waiting = [other for other in tasks if isinstance(other, Job)]
+                progress.ended(name, outcome.reason, outcome.seconds, running=0, waiting=waiting)
+                if outcome.said:
+                    progress.aside(name, outcome.said)
     return failures
 
 
-def _outcome(future: distributed.Future, behind: Sequence[distributed.Future]) -> Outcome:
-    """Return what came of a task, also of one that ended otherwise than by itself, or did not begin for that."""
-    if any(other.status == "error" for other in behind):
-        return Outcome(left_out=True)
+def _outcome(future: distributed.Future) -> Outcome:
+    """Return what came of a task, also of one that ended otherwise than by itself."""
     try:
         return future.result()
     except distributed.KilledWorker:

@@ -58,8 +58,10 @@ def _run(given: argparse.Namespace) -> int:
         if given.workers is not None:
             raise InputError("--dask says how many workers there are; leave --workers out.")
         _cluster()
-    if given.shared:
-        os.environ[SHARED] = given.shared
+    shared = given.shared or os.environ.get(SHARED)
+    if shared:
+        # a relative folder would be another one where the notebooks run
+        os.environ[SHARED] = shared if "://" in shared else os.path.abspath(shared)
         Mirror.named()
     jobs, workers = planning.plan(
         given.profile,

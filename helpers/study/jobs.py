@@ -126,7 +126,7 @@ def execute(job: Job) -> str:
 def _papermill(job: Job) -> str:
     job.output.parent.mkdir(parents=True, exist_ok=True)
     waited = latency.waited_file(job.turn)
-    for old in (job.note, job.output, waited):
+    for old in (job.note, job.output, waited, job.turn):
         old.unlink(missing_ok=True)
     values = job.output.with_suffix(".yaml")
     values.write_text(yaml.safe_dump(dict(job.values)), encoding="utf-8")

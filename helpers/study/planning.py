@@ -21,7 +21,7 @@ from helpers.study.books import Notebook
 from helpers.study.jobs import Job
 from helpers.wording import nearest
 
-__all__ = ["changed", "check_disk", "check_input", "grid", "helpers_digest", "plan"]
+__all__ = ["changed", "check_disk", "check_input", "code_digest", "grid", "plan"]
 
 HELPERS = ROOT / "helpers"
 # these show records and start notebooks; no record depends on them
@@ -53,7 +53,7 @@ def plan(
         raise InputError(f"The number of workers must be at least 1, not {workers}.")
     changes = changed(inputs or {}, parameters or {})
     check_disk(profile)
-    helpers = helpers_digest()
+    helpers = _helpers_digest()
     jobs: list[Job] = []
     fingerprints: dict[str, str] = {}
     only = usual.get("notebook_tasks", {}) if notebooks is None else {}
@@ -114,10 +114,17 @@ def _over_all(notebook: Notebook, profile: str) -> Job:
     )
 
 
-def helpers_digest() -> str:
-    """Return the digest of all code that records depend on."""
+def _helpers_digest() -> str:
     sources = {str(f.relative_to(HELPERS)): f for f in sorted(HELPERS.rglob("*.py"))}
     return digest({name: f.read_text(encoding="utf-8") for name, f in sources.items() if not name.startswith(SHOWING)})
+
+
+def code_digest() -> str:
+    """Return the digest of all code that takes part in a study: helpers and notebooks."""
+    helpers = {
+        str(file.relative_to(HELPERS)): file.read_text(encoding="utf-8") for file in sorted(HELPERS.rglob("*.py"))
+    }
+    return digest([helpers, {path.name: books.read(path).code for path in books.choose(None)}])
 
 
 def grid(profile: str, tasks: Sequence[str] | None, seeds: Sequence[int] | None) -> tuple[list[str], list[int]]:

@@ -6,11 +6,13 @@ Each gets a process of its own, which ends with the worker.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ import torch
 
 from helpers import runs
 from helpers.artifacts import MANIFEST, SHARED, Mirror, Store
-from helpers.environment import ROOT, set_threads
+from helpers.environment import ROOT, RunError, set_threads
 from helpers.profiles import Recipe
 from helpers.records import path as record_path
 from helpers.records import write_bytes
@@ -42,7 +44,7 @@ class Orders:
 
     code: str  # the digest of the helpers
     shared: str | None  # the address of the mirror
-    again: bool = False
+    again: str = ""  # the name of a study in which what was done before is done once more
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Outcome:
     reason: str = ""
     left_out: bool = False  # it did not begin, since what it needs failed
     said: str = ""
+    seconds: float = 0.0  # until it failed
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
@@ -89,7 +92,7 @@ def main(file: str) -> None:
     os.chdir(books.NOTEBOOKS)  # folders are given as the notebooks see them
     node = graph.find(recipe, wanted["values"], wanted["key"])
     if node is None:
-        print("not built ahead: this machine computes in another precision than the one that planned the study")
+        print("not built ahead: this machine computes in another precision, or has other rows, than the planning one")
     else:
         Store().path(node)
         print("built")
@@ -100,18 +103,25 @@ def run(job: Job, orders: Orders, *before: Outcome) -> Outcome:
     refused = _ready(orders, before)
     if refused:
         return refused
-    job = here(job)
-    if orders.again or not (job.done() or stored(job)):
+    job, began = here(job), time.monotonic()
+    # a worker that is lost may have finished it in this very study
+    once_more = job.note.with_suffix(".again")
+    again = orders.again and not (once_more.exists() and once_more.read_text(encoding="utf-8") == orders.again)
+    if again or not (job.done() or stored(job)):
         turns_folder().mkdir(parents=True, exist_ok=True)
         with at_work() as place:
             reason = _beside(lambda: execute(job), job, place)
         if reason:
-            return Outcome(reason=reason)
+            return Outcome(reason=reason, seconds=time.monotonic() - began)
+        if orders.again:
+            once_more.write_text(orders.again, encoding="utf-8")
     found = {kind: file.read_bytes() for kind, file in _files(job).items() if file.exists()}
-    mirror = Mirror.named()
-    if mirror is not None:
-        for kind, content in found.items():
+    try:
+        mirror = Mirror.named()
+        for kind, content in found.items() if mirror else ():
             mirror.write(_at(job, kind), content)
+    except RunError as error:  # the run itself has finished
+        return Outcome(files=found, said=str(error))
     return Outcome(files=found)
 
 
@@ -127,13 +137,14 @@ def stored(job: Job) -> bool:
     mirror = Mirror.named()
     if mirror is None:
         return False
-    note = mirror.read(_at(job, "note"))
+    found = {kind: read for kind in _files(job) if (read := mirror.read(_at(job, kind))) is not None}
     try:
-        same = note is not None and json.loads(note)["state"] == job.state
+        note = json.loads(found.get("note", b""))
+        same = note["state"] == job.state and note["record"] == hashlib.sha256(found["record"]).hexdigest()
     except (ValueError, TypeError, KeyError):
-        same = False
+        return False
     if same:
-        keep(job, {kind: found for kind in _files(job) if (found := mirror.read(_at(job, kind))) is not None})
+        keep(job, found)
     return same and job.done()
 
 
@@ -153,8 +164,8 @@ def _files(job: Job) -> dict[str, Path]:
 
 
 def _at(job: Job, kind: str) -> str:
-    """Return the name of a job's file in the mirror."""
-    return f"runs/{job.profile}/{job.output.stem}.{kind}"
+    """Return the name of a job's file in the mirror: what goes in is part of it, as runs with other settings differ."""
+    return f"runs/{job.profile}/{job.output.stem}.{job.state}.{kind}"
 
 
 def _beside(work: Callable[[], str], job: Job, place: Place) -> str:
@@ -172,10 +183,11 @@ def _ready(orders: Orders, before: tuple[Outcome, ...]) -> Outcome | None:
     """Set this worker up for a study; return why a task cannot begin, if it cannot."""
     if any(outcome.reason or outcome.left_out for outcome in before):
         return Outcome(left_out=True)
-    if planning.helpers_digest() != orders.code:
+    if planning.code_digest() != orders.code:
         return Outcome(
             reason=f"worker {socket.gethostname()} has other code ({ROOT}) than this study; give both the same."
         )
+    os.environ.pop(SHARED, None)  # of another study
     if orders.shared:
         os.environ[SHARED] = orders.shared
     _take_device()
