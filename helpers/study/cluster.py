@@ -144,7 +144,6 @@ def _collected(tasks: dict[str | Job, _Task], progress: Progress) -> list[tuple[
     failures: list[tuple[Job, str]] = []
     broken: set[str | Job] = set()
     while tasks:
-        names = {task.future.key: name for name, task in tasks.items()}
         futures = [task.future for task in tasks.values()]
         try:
             done = distributed.wait(futures, timeout=_LOOK, return_when="FIRST_COMPLETED").done
@@ -155,7 +154,8 @@ def _collected(tasks: dict[str | Job, _Task], progress: Progress) -> list[tuple[
             raise RunError(
                 "Dask's scheduler was lost; what has finished is kept, and the same command goes on from there."
             ) from error
-        for name in (names[future.key] for future in done):
+        # in the order of the graph: what a task waits for has ended before it
+        for name in [name for name, task in tasks.items() if task.future in done]:
             task = tasks.pop(name)
             outcome = Outcome(left_out=True) if broken & set(task.before) else _outcome(task.future)
             if outcome.reason or outcome.left_out:
