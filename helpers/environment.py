@@ -1,6 +1,7 @@
 """The machine, versions, seeds and threads of a run, and the two errors that every other module raises."""
 
 import importlib.metadata
+import os
 import platform
 import random
 import subprocess
@@ -19,6 +20,7 @@ __all__ = [
     "ROOT",
     "InputError",
     "RunError",
+    "cores",
     "cpu_flags",
     "describe",
     "device",
@@ -114,7 +116,12 @@ def threads_for_all(hidden_size: int) -> int:
     A narrow one keeps its own threads, with which its published results were made.
     """
     own = torch.get_num_threads()
-    return own if hidden_size < _WIDE else max(own, min(4, psutil.cpu_count() or 1))
+    return own if hidden_size < _WIDE else max(own, min(4, cores()))
+
+
+def cores() -> int:
+    """Return how many cores this process may take: as many as it has, beside those it trains together with."""
+    return max(1, (psutil.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def set_seed(seed: int) -> None:

@@ -15,7 +15,7 @@ from helpers.compress.losses import Teacher
 from helpers.environment import InputError, set_seed
 from helpers.profiles import DISTILBERT_WEIGHTS
 from helpers.tasks import FIELDS
-from helpers.training import Training, fit, sum_of_parts, write_curve
+from helpers.training import Training, fit, sum_of_parts, together, write_curve
 from helpers.training.masking import IGNORED, Masking, chosen_token_loss
 from helpers.training.pretraining import fit_on_text
 
@@ -54,7 +54,7 @@ def soft_target_loss(student: Tensor, teacher: Tensor, *, temperature: float) ->
     """
     ours, theirs = ((logits.float() / temperature).log_softmax(dim=-1) for logits in (student, teacher))
     total = nn.functional.kl_div(ours, theirs, reduction="sum", log_target=True)
-    return total * temperature**2 / max(1, len(student))
+    return total * temperature**2 / max(1, together.count(len(student), student.device))
 
 
 def cosine_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from helpers import models, tasks
 from helpers.environment import RunError, device
+from helpers.training import together
 
 __all__ = ["TeacherOutputs", "check_room", "with_outputs"]
 
@@ -82,13 +83,14 @@ class TeacherOutputs:
         self.width, self.heads = teacher.config.hidden_size, teacher.config.num_attention_heads
         sizes = _sizes(self.lengths, len(layers), self.width, self.heads)
         self.starts = {name: np.concatenate([[0], np.cumsum(size)]) for name, size in sizes.items()}
-        if not (folder / COMPLETE).exists():
+        if together.number() == 0 and not (folder / COMPLETE).exists():
             shutil.rmtree(folder, ignore_errors=True)
             shape = {"layers": len(layers), "width": self.width, "heads": self.heads}
             check_room(self.lengths, **shape, folder=folder, bound_gb=bound_gb)
             folder.mkdir(parents=True)
             self._compute(teacher, rows, precision)
             (folder / COMPLETE).touch()
+        together.wait()  # one computes for all
         self.files = {name: self._open(name) for name in self.starts}
 
     def batch(self, ids: Sequence[int], length: int) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from helpers.environment import InputError, RunError
 from helpers.records import read_all
 from helpers.runs import results_folder
 from helpers.study import books, grid, jobs, options, planning, stored
+from helpers.study.begin import begin
 from helpers.study.pages import write_page
 from helpers.study.publish import publish
 from helpers.study.submission import submit
@@ -126,6 +127,18 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if path.is_file())
 
 
+def _begin(given: argparse.Namespace) -> int:
+    jobs, _ = planning.plan(
+        given.profile,
+        notebooks=given.notebooks,
+        inputs=options.places(given),
+        parameters=options.parameters(given),
+    )
+    for line in begin(jobs):
+        print(line, flush=True)
+    return 0
+
+
 def _status(given: argparse.Namespace) -> int:
     print(stored.status(each=given.each))
     return 0
@@ -178,6 +191,7 @@ def _clean(_: argparse.Namespace) -> int:
 
 _COMMANDS = {
     "run": _run,
+    "begin": _begin,
     "try": _try,
     "status": _status,
     "report": _report,

@@ -51,6 +51,15 @@ def _parser() -> argparse.ArgumentParser:
     _settings(run)
     run.set_defaults(command="run")
 
+    beginning = commands.add_parser(
+        "begin", help="build what all tasks and seeds begin with from text; also under torchrun", allow_abbrev=False
+    )
+    beginning.add_argument("--profile", default="mini", help="a file of notebooks/params (default: mini)")
+    beginning.add_argument("--notebooks", type=_words, help="for notebooks by number or name (default: all)")
+    _inputs(beginning)
+    _settings(beginning)
+    beginning.set_defaults(command="begin")
+
     status = commands.add_parser("status", help="tell what is stored: artifacts by step, small files")
     status.add_argument("--each", action="store_true", help="list every artifact")
     status.set_defaults(command="status")

@@ -24,6 +24,7 @@ from helpers.artifacts.store import CHECKPOINTS, SPENT, spent
 from helpers.environment import InputError, RunError, quiet, set_seed
 from helpers.models import own_tensors
 from helpers.tasks import collate
+from helpers.training import together
 
 __all__ = ["Batch", "LengthBuckets", "Loss", "Training", "check_whole_batches", "fit", "sum_of_parts"]
 
@@ -147,17 +148,23 @@ def fit(
         logging_steps=logged_every,
         logging_nan_inf_filter=False,
         report_to="none",
-        disable_tqdm=os.environ.get("STUDY_PROGRESS") == "0",
+        disable_tqdm=os.environ.get("STUDY_PROGRESS") == "0" or together.number() > 0,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         log_level="error",
+        ddp_backend="gloo" if training.device == "cpu" and together.size() > 1 else None,
+        ddp_find_unused_parameters=True,
     )
+    if together.size() > 1:
+        model = together.Asked(model, loss)
     steps = _Steps(after_step, began=time.monotonic() - spent(folder))
     trainer = _Trainer(model=model, args=arguments, train_dataset=data, data_collator=collator, callbacks=[steps])
     trainer.loss, trainer.buckets, trainer.first_epoch = loss, buckets, first_epoch
     trainer.remove_callback(PrinterCallback)
     set_seed(training.seed)
-    trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
+    with arguments.main_process_first(local=False):
+        last = _last_complete(checkpoints)
+    trainer.train(resume_from_checkpoint=last)
     curve = [
         {name: value for name, value in entry.items() if name not in ("epoch", "learning_rate", "grad_norm")}
         for entry in trainer.state.log_history
@@ -180,21 +187,22 @@ class _Trainer(Trainer):
         self.buckets.epoch = lambda: self.first_epoch + self.state.global_step // len(self.buckets)
         loader = DataLoader(self.train_dataset, batch_sampler=self.buckets, collate_fn=self.data_collator)
         self.parts: dict[str, list[Tensor]] = {}
-        return self.accelerator.prepare(loader)
+        # each of several processes takes its share of a batch itself: what it draws depends on the whole one
+        return loader if together.size() > 1 else self.accelerator.prepare(loader)
 
     def compute_loss(self, model: nn.Module, inputs: Batch, **_: object) -> Tensor:
-        loss, parts = self.loss(model, inputs)
+        loss, parts = model(inputs) if together.size() > 1 else self.loss(model, inputs)
         for name, value in parts.items():
             self.parts.setdefault(name, []).append(value.detach())
         return loss
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         # each weight once: the library refuses layers that have some in common
-        super()._save(output_dir, state_dict or own_tensors(self.model))
+        super()._save(output_dir, state_dict or own_tensors(_alone(self.model)))
 
     def _issue_warnings_after_load(self, found: Any) -> None:
         # so the second name of a shared weight is missing where training goes on; anything else must not be
-        wrong = [*found.unexpected_keys, *(set(found.missing_keys) & own_tensors(self.model).keys())]
+        wrong = [*found.unexpected_keys, *(set(found.missing_keys) & own_tensors(_alone(self.model)).keys())]
         if wrong:
             raise RuntimeError(f"The checkpoint does not fit the model: {', '.join(sorted(wrong)[:3])}.")
 
@@ -205,9 +213,9 @@ class _Trainer(Trainer):
                 f"The loss is no longer finite after {self.state.global_step} steps; lower the learning rate "
                 f"({self.args.learning_rate}) or use float32."
             )
-        logs |= (
-            {name: torch.stack(values).mean().item() for name, values in self.parts.items()} if "loss" in logs else {}
-        )
+        if "loss" in logs:
+            parts = {name: torch.stack(values).mean() for name, values in self.parts.items()}
+            logs |= {name: self.accelerator.gather(value).mean().item() for name, value in parts.items()}
         self.parts = {}
         super().log(logs, *others)
 
@@ -222,13 +230,21 @@ class _Steps(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: object
     ) -> None:
         if self.after_step:
-            self.after_step(model)
+            self.after_step(_alone(model))
         # Trainer saves the last step, too: of no use when the result follows, and mid-epoch it resumes one step too far
         control.should_save = control.should_save and state.global_step < state.max_steps
 
     def on_save(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
+        together.wait()  # each process writes its part of a checkpoint
+        if not state.is_world_process_zero:
+            return
         (Path(args.output_dir) / SPENT).write_text(str(time.monotonic() - self.began), encoding="utf-8")
         (Path(args.output_dir) / f"checkpoint-{state.global_step}" / "complete").touch()
+
+
+def _alone(model: nn.Module) -> nn.Module:
+    """Return the model without what several processes wrap around it."""
+    return model.model if isinstance(model, together.Asked) else model
 
 
 def _last_complete(checkpoints: Path) -> str | None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import BertTokenizer
 
 from helpers.tasks import FIELDS
+from helpers.training import together
 from helpers.training.loop import Batch, Loss
 
 __all__ = ["IGNORED", "Masking", "mask_tokens", "masked_language_loss", "masked_loss", "chosen_token_loss"]
@@ -27,11 +28,11 @@ def mask_tokens(
     `tokens` (B, T), `special` (B, T) true where nothing may be masked. Returns (tokens, labels), labels -100 where not
     chosen.
     """
-    chosen = (torch.rand(tokens.shape, device=tokens.device) < share) & ~special
+    chosen = (together.rand(tokens) < share) & ~special
     labels = torch.where(chosen, tokens, IGNORED)
-    kind = torch.rand(tokens.shape, device=tokens.device)
+    kind = together.rand(tokens)
     tokens = torch.where(chosen & (kind < 0.8), mask_id, tokens)
-    random = torch.randint(vocabulary_size, tokens.shape, device=tokens.device)
+    random = together.randint(vocabulary_size, tokens)
     return torch.where(chosen & (kind >= 0.9), random, tokens), labels
 
 
@@ -57,7 +58,8 @@ class Masking:
 
 def chosen_token_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy of logits (n, V) and the tokens (n,) that were chosen; 0 if a small batch has none."""
-    return nn.functional.cross_entropy(logits.float(), labels, reduction="sum") / max(1, len(labels))
+    total = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+    return total / max(1, together.count(len(labels), labels.device))
 
 
 def masked_language_loss(model: nn.Module, hidden: Tensor, labels: Tensor) -> Tensor:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import psutil
 from datasets import Dataset
 from tokenizers import BertWordPieceTokenizer
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from transformers import BertTokenizer
 
 from helpers import environment, models, tasks
 from helpers.artifacts import step
+from helpers.training import together
 from helpers.training.fine_tuning import write_curve
 from helpers.training.loop import Batch, Loss, Training, fit
 from helpers.training.masking import IGNORED, masked_loss
@@ -93,7 +93,7 @@ def next_sentence_loss(model: nn.Module, hidden: Tensor, labels: Tensor) -> Tens
     asked = labels != IGNORED
     logits = model.cls.seq_relationship(model.bert.pooler(hidden[asked])).float()
     total = nn.functional.cross_entropy(logits, labels[asked], reduction="sum")
-    return total / asked.sum().clamp(min=1)
+    return total / max(1, together.count(int(asked.sum()), asked.device))
 
 
 def pretraining_loss(words: BertTokenizer, *, masked_share: float, precision: str) -> Loss:
@@ -124,7 +124,7 @@ def pretrain(
     model = models.language_model({**shape, "vocab_size": len(words)}, seed=training.seed)
     loss = pretraining_loss(words, masked_share=masked_share, precision=training.precision)
     # all that comes later waits for the language model, so it takes the cores of the other workers, too
-    with environment.threads(min(4, psutil.cpu_count() or 1)):  # a small model gains nothing from more
+    with environment.threads(min(4, environment.cores())):  # a small model gains nothing from more
         curve = fit(model, rows, loss=loss, training=training, folder=folder, max_steps=steps)
     write_curve(folder, curve)
     models.save(model, words, folder)
