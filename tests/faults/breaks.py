@@ -28,7 +28,7 @@ from studies import Ended, Study, asleep, below, ended, kernels, kill_all
 __all__ = ["BREAKS", "Break", "Tried"]
 
 KILLS = 50
-EARLY, LATE = 7.0, 25.0  # seconds after the command was given: what comes before is the reading of its input
+EARLY, LATE = 7.0, 40.0  # seconds after the command was given: what comes before is the reading of its input
 DAMAGES = 12
 
 

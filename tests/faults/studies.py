@@ -33,6 +33,8 @@ class Ended(Exception):
 def profile() -> dict[str, Any]:
     """Return a profile that passes through every kind of stage in about a minute."""
     values = yaml.safe_load((ROOT / "notebooks" / "params" / "mini.yaml").read_text(encoding="utf-8"))
+    values["language_model_shape"] |= {"hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 128}
+    values["student_shape"] |= {"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 64}
     values |= {"pretraining_steps": 300, "general_steps": 120, "augmentation_variants": 2}
     values |= {"teacher_epochs": 2, "intermediate_epochs": 1, "prediction_epochs": 1}
     values |= {"latency_repeats": 3, "latency_max_batches": 2, "recovery_amounts": [0.7]}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from studies import Ended, Study, asleep, differences, ended, kill_all
+from studies import Ended, Study, asleep, differences, kill_all
 
 
 @pytest.mark.xdist_group("killed")
@@ -26,13 +29,27 @@ def test_a_study_survives(tmp_path: Path) -> None:
         broken.check(whole.records(), {"pretrain-x/manifest.json": 1.0})
 
 
-def test_a_command_that_should_fail_needs_a_sentence(tmp_path: Path) -> None:
-    study = Study(tmp_path)
-    study.more = ["--seeds", "x"]
-    assert study.refused(code=2) == "error: --seeds takes whole numbers from 0, with commas, not 'x'.\n"
-    assert ended(study.start())[0] == 2
-    with pytest.raises(Ended, match="not 1"):
-        study.refused()
+@pytest.mark.parametrize(
+    ("printed", "code", "wrong"),
+    [
+        ("error: The disk is full.", 1, None),
+        ("error: The disk is full.", 2, "ended with 2, not 1"),
+        ("", 0, "ended with 0, not 1"),
+        ("", 1, "no sentence"),
+        ("Traceback (most recent call last):\nKeyError: 3", 1, "no sentence"),
+    ],
+)
+def test_a_command_that_should_fail_needs_a_sentence(
+    printed: str, code: int, wrong: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: Study) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", f"import sys; print({printed!r}, file=sys.stderr); sys.exit({code})"]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(Study, "start", start)
+    study = object.__new__(Study)
+    with pytest.raises(Ended, match=wrong) if wrong else nullcontext():
+        assert study.refused() == f"{printed}\n"
 
 
 def test_differences_name_the_place() -> None:
