@@ -10,6 +10,7 @@ from pathlib import Path
 
 import processes
 import pytest
+import throwaway
 import tiny
 import torch
 from datasets import Dataset
@@ -18,7 +19,7 @@ from transformers import BertForMaskedLM
 from helpers import models, tasks
 from helpers.artifacts import Node, Store, node, step
 from helpers.compress import distilbert, distillation
-from helpers.study import begin
+from helpers.study import begin, commands
 from helpers.training import Training, loop, pretraining, read_curve, together
 
 STEPS = 60
@@ -147,3 +148,25 @@ def test_both_are_killed_and_it_goes_on(tmp_path: Path, ended_by: str) -> None:
 
 def _errors(folder: Path) -> str:
     return "\n".join(file.read_text()[-2000:] for file in folder.glob("stderr*"))
+
+
+def test_the_command_builds_what_is_learned_from_text_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    throwaway.house(tmp_path, monkeypatch, "02_second")
+    throwaway.write(tmp_path / "notebooks", "01_first", throwaway.TELL, required=True)
+    built, here = [], Path.cwd()
+
+    def build(node: Node) -> str:
+        built.append((node.function.__name__, Path.cwd()))
+        return "built"
+
+    monkeypatch.setattr(begin, "build", build)
+    assert commands.main(["begin", "--profile", "mini"]) == 0
+    assert [name for name, _ in built][-1] == "distil_on_text" and {name for name, _ in built} == {
+        "pretrain",
+        "distil_on_text",
+    }, "the general student after the language model; no task's teacher"
+    assert {folder for _, folder in built} == {tmp_path / "notebooks"} and Path.cwd() == here
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == len(built) and all(line.endswith(": built") for line in said)
