@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
+import sys
+import types
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -169,3 +173,16 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch:
     monkeypatch.setenv(SHARED, f"{tmp_path}/file")
     with pytest.raises(RunError, match="check the address and the network"):
         machine(tmp_path, "here").path(wanted("z")[0])
+
+
+def test_the_readmes_code_for_colab_names_a_place_on_the_drive(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (code,) = [each for each in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "google.colab" in each]
+    mounted = []
+    colab = types.ModuleType("google.colab")
+    colab.drive = types.SimpleNamespace(mount=mounted.append)
+    monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    monkeypatch.setenv(SHARED, "none yet")
+    exec(code, {})
+    assert os.environ[SHARED].startswith(f"{mounted[0]}/MyDrive/"), "what Colab keeps of a drive"
