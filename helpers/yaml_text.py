@@ -9,7 +9,7 @@ import yaml
 
 from helpers.environment import InputError
 
-__all__ = ["parse", "read"]
+__all__ = ["parse", "read", "read_text"]
 
 
 class _Loader(yaml.SafeLoader):
@@ -30,13 +30,17 @@ class _Loader(yaml.SafeLoader):
 
 def read(path: Path) -> Any:
     """Return what a YAML file holds. Raises `InputError` if it cannot be read or is not valid."""
+    return parse(read_text(path), f"{path}")
+
+
+def read_text(path: Path) -> str:
+    """Return a YAML file's text. Raises `InputError` if it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); give a YAML file.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text; save it as such.") from error
-    return parse(text, f"{path}")
 
 
 def parse(text: str, where: str) -> Any:

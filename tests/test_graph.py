@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import throwaway
 
+from helpers import tasks
 from helpers.artifacts import Node, node, step
 from helpers.profiles import Recipe
 from helpers.study import graph, planning
@@ -80,6 +82,25 @@ def test_names_come_without_building(jobs: list[Job], tmp_path: Path) -> None:
     shared, needs = graph.beginnings(made)
     assert [one.key.rpartition("-")[0] for one in shared] == ["distil_on_text"], "one general student for all"
     assert set(needs.values()) == {frozenset({shared[0].key})}
+
+
+def test_rows_and_text_are_read_once_for_all_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan of a thousand runs would read for half an hour."""
+    throwaway.house(tmp_path, monkeypatch, "01_first")
+    read: list[str] = []
+
+    def noticed(function: Callable[..., object]) -> Callable[..., object]:
+        def noticing(what: str, **more: object) -> object:
+            read.append(what)
+            return function(what, **more)
+
+        return noticing
+
+    for name in ("load", "load_text"):
+        monkeypatch.setattr(tasks, name, noticed(getattr(tasks, name)))
+    jobs, _ = planning.plan("mini", tasks=["sst2", "rte"], seeds=range(4))
+    assert sorted(read) == ["generated", "rte", "sst2"]
+    assert len({*graph.made_from(jobs)}) == 8 and len(read) <= 6, "once more by the graph"
 
 
 def test_a_worker_finds_what_is_named(jobs: list[Job]) -> None:

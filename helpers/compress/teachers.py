@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from helpers import scores
 from helpers.artifacts import Node, node
 from helpers.compress.answers import Answers
 from helpers.compress.steps import bring
+from helpers.profiles import Recipe
 from helpers.training import fine_tune
 
 __all__ = ["Teachers"]
 
 # rows, and what decides them
 READ_FROM = {"data": ("data", "task", "train_rows"), "nli": ("nli", "nli_epochs"), "text": ("text",)}
+Other = TypeVar("Other", bound="Teachers")
 
 
 class Teachers(Answers):
@@ -23,10 +25,15 @@ class Teachers(Answers):
 
     def changed(self, **changes: Any) -> Self:
         """Return the chain of a recipe that differs in some values, over the same rows and in the same store."""
-        other = type(self)(dataclasses.replace(self.recipe, **changes), store=self.store)
         self.data  # noqa: B018 - read once, for both
+        return self.beside(type(self), dataclasses.replace(self.recipe, **changes))
+
+    def beside(self, kind: type[Other], recipe: Recipe) -> Other:
+        """Return the chain of another recipe in the same store, with what was read here and is the same there."""
+        other = kind(recipe, store=self.store)
         for name, fields in READ_FROM.items():
-            if name in self.__dict__ and not changes.keys() & set(fields):
+            same = all(getattr(recipe, field) == getattr(self.recipe, field) for field in fields)
+            if name in self.__dict__ and same:
                 other.__dict__[name] = self.__dict__[name]
         return other
 

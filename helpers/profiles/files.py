@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +20,7 @@ PARAMS = ROOT / "notebooks" / "params"
 STUDY = {"tasks": list[str], "seeds": list[int], "workers": int, "disk_gb": float}  # what the runner reads
 INNER = ("tasks", "study")  # mappings of their own
 BOUNDS = ("teacher_outputs_gb",)  # may stop a run, but change nothing in it
+_parsed = functools.lru_cache(maxsize=8)(yaml_text.parse)  # a plan of many runs reads the same text for each
 STUDY |= {"notebook_tasks": dict[str, list[str]]}  # notebooks that run for these tasks only, unless they are asked for
 
 
@@ -49,7 +52,7 @@ def _read(profile: str) -> dict[str, Any]:
     path = PARAMS / f"{profile}.yaml"
     if profile not in names():
         raise InputError(f"There is no profile {profile!r}; the profiles in {PARAMS.name}/ are {', '.join(names())}.")
-    values = yaml_text.read(path)
+    values = copy.deepcopy(_parsed(yaml_text.read_text(path), f"{path}"))
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold one mapping of parameter names to values.")
     values = {"tasks": {}, "study": {}} | values

@@ -54,12 +54,14 @@ _MADE_FROM: Mapping[str, Callable[[Systems], Iterator[Node]]] = {
 def made_from(jobs: Sequence[Job]) -> dict[Job, dict[str, Node]]:
     """Return what each job is made from, by key: named without building anything. Jobs over all tasks are left out."""
     found: dict[Job, dict[str, Node]] = {}
-    chains: dict[tuple[str | None, int | None], Systems] = {}
+    chains: dict[object, Systems] = {}  # by task and seed, and the last of each task, which read the same rows
     with contextlib.chdir(books.NOTEBOOKS):  # folders are given as the notebooks see them
         for job in jobs:
             if job.recipe is not None:
-                chain = chains.setdefault((job.task, job.seed), _chain(job.recipe, next(iter(chains.values()), None)))
-                found[job] = _closed(_named(chain, job.values))
+                if (job.task, job.seed) not in chains:
+                    alike = chains.get(job.task) or next(iter(chains.values()), Systems(job.recipe, store=_Promises()))
+                    chains[job.task, job.seed] = chains[job.task] = alike.beside(Systems, job.recipe)
+                found[job] = _closed(_named(chains[job.task, job.seed], job.values))
     return found
 
 
@@ -68,15 +70,7 @@ def find(recipe: Recipe, values: Collection[str], key: str) -> Node | None:
 
     On a machine that computes in another precision keys are others: there is None.
     """
-    return _closed(_named(_chain(recipe, None), values)).get(key)
-
-
-def _chain(recipe: Recipe, other: Systems | None) -> Systems:
-    """Return the chain of a recipe, which shares with another what both read."""
-    if other is None:
-        return Systems(recipe, store=_Promises())
-    values = vars(other.recipe)
-    return other.changed(**{name: value for name, value in vars(recipe).items() if value != values[name]})
+    return _closed(_named(Systems(recipe, store=_Promises()), values)).get(key)
 
 
 def _named(chain: Systems, values: Collection[str]) -> list[Node]:

@@ -56,6 +56,7 @@ def plan(
     helpers = _helpers_digest()
     jobs: list[Job] = []
     fingerprints: dict[str, str] = {}
+    chains: dict[str, Chain] = {}  # of each task: what one has read the other seeds read, too
     only = usual.get("notebook_tasks", {}) if notebooks is None else {}
     for notebook in chosen:
         if not notebook.per_task:
@@ -69,11 +70,12 @@ def plan(
         for seed in numbers:
             for task in (task for task in wanted if task in only.get(notebook.path.stem, wanted)):
                 recipe = profiles.load(profile, task=task, seed=seed, **changes)
-                if task not in fingerprints:
-                    fingerprints[task] = check_input(recipe)
+                if task not in chains:
+                    chains[task] = next(iter(chains.values()), Chain(recipe)).beside(Chain, recipe)
+                    fingerprints[task] = check_input(chains[task])
                 for check in (CHECKS[name] for name in CHECKS if name in notebook.parameters):
                     with contextlib.chdir(books.NOTEBOOKS):  # folders are given as the notebooks see them
-                        check(recipe)
+                        check(chains[task], recipe)
                 jobs.append(_job(notebook, recipe, rest, [helpers, fingerprints[task]]))
     # what makes the models comes first, then seed by seed and task by task, and last what reads all records
     places = {cell: place for place, cell in enumerate((seed, task) for seed in numbers for task in wanted)}
@@ -182,25 +184,25 @@ def check_disk(profile: str) -> None:
         )
 
 
-def _check_augmentation(recipe: profiles.Recipe) -> None:
+def _check_augmentation(chain: Chain, recipe: profiles.Recipe) -> None:
     """Check what augmented rows are made from: text or word vectors, and a head that fills masks."""
-    Chain(recipe).changed(augmented="teacher").variants  # noqa: B018 - naming it checks it
+    chain.beside(Chain, recipe).changed(augmented="teacher").variants  # noqa: B018 - naming it checks it
 
 
 # what a notebook with this parameter needs, beside what all need
 CHECKS = {
     "augmentation_variants": _check_augmentation,
-    "distilbert_layers": lambda recipe: Systems(recipe).check_distilbert(),
-    "albert_sharing": lambda recipe: Systems(recipe).check_albert(),
-    "structured_shares": lambda recipe: Systems(recipe).check_structured(),
-    "order_chains": lambda recipe: Orders(recipe).check_orders(),
+    "distilbert_layers": lambda chain, recipe: chain.beside(Systems, recipe).check_distilbert(),
+    "albert_sharing": lambda chain, recipe: chain.beside(Systems, recipe).check_albert(),
+    "structured_shares": lambda chain, recipe: chain.beside(Systems, recipe).check_structured(),
+    "order_chains": lambda chain, recipe: chain.beside(Orders, recipe).check_orders(),
 }
 
 
-def check_input(recipe: profiles.Recipe) -> str:
-    """Read everything that runs with these parameters will read and return the fingerprint of it."""
+def check_input(chain: Chain) -> str:
+    """Read everything that runs of a chain's recipe will read and return the fingerprint of it."""
+    recipe = chain.recipe
     with contextlib.chdir(books.NOTEBOOKS):
-        chain = Chain(recipe)
         chain.check_room()
         read = [chain.data, *chain.sources.values(), chain.nli, chain.text if recipe.text else None]
         read.append(chain.vectors if recipe.word_vectors else None)

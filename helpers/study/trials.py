@@ -65,7 +65,7 @@ def try_settings(
         if (recipe.data == "generated") != (own.data == "generated"):
             raise InputError(f"Trials of {profile} are of its kind of data, {own.data}; try another profile.")
         if recipe.seed == numbers[0]:  # the others read the same
-            planning.check_input(recipe)
+            planning.check_input(Chain(recipe))
     for recipe in recipes:
         with contextlib.chdir(books.NOTEBOOKS):  # folders are given as the notebooks see them
             done = _try(Chain(recipe), model)
