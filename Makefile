@@ -11,7 +11,7 @@ VECTORS ?= artifacts/word_vectors.txt
 BIN := .venv/bin
 options = $(foreach name,DATA TEXT NLI TASKS SEEDS NOTEBOOKS,$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) $($(name))))
 
-.PHONY: study test faults lab report lint programs minilm-weights vectors accept-steps outputs clean
+.PHONY: study test faults growth lab report lint programs minilm-weights vectors accept-steps outputs clean
 
 study: .venv/installed  ## run a profile's notebooks, print Tables 1 and 2: make study [PROFILE=minilm DATA=… TASKS=… SEEDS=…]
 	$(BIN)/python -m helpers.study run --profile $(PROFILE) $(options)
@@ -22,6 +22,9 @@ test: .venv/installed  ## every check
 faults: .venv/installed  ## thousands of spoilt inputs, and studies broken in every way, of which `make test` tries a few: hours
 	$(BIN)/python tests/faults/run.py
 	$(BIN)/python tests/faults/break_studies.py
+
+growth: .venv/installed  ## how time, memory and disk grow from 1 run to 64: hours, alone on the machine
+	$(BIN)/python tests/growth/grow.py
 
 lab: .venv/installed  ## JupyterLab on the notebooks
 	PYTHONPATH=$(CURDIR) $(BIN)/jupyter lab --notebook-dir=$(CURDIR)/notebooks

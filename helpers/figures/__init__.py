@@ -2,6 +2,7 @@
 
 from helpers.figures.attention import attention_maps
 from helpers.figures.comparisons import differences
+from helpers.figures.growth import growth
 from helpers.figures.models import bytes_bar, loss_curves, sparsity_heatmap
 from helpers.figures.order_points import order_points
 from helpers.figures.orders import order_front, order_tree
@@ -23,6 +24,7 @@ __all__ = [
     "choices",
     "differences",
     "figure1",
+    "growth",
     "head_importance",
     "layer_influence",
     "loss_curves",

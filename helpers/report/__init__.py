@@ -3,6 +3,7 @@
 from helpers.report.claim_tables import claims_table
 from helpers.report.comparisons import COMPARISONS, comparison_table, ladder_table
 from helpers.report.faults import render_faults
+from helpers.report.growth import growth_rows, render_growth
 from helpers.report.numbers import headline, profiles, render_headline, write_headline
 from helpers.report.order_tables import answer, findings_table, methods_table, orders_table, pairs_table, swaps_table
 from helpers.report.page import Picture, render_page
@@ -23,6 +24,7 @@ __all__ = [
     "difference_table",
     "factors_table",
     "findings_table",
+    "growth_rows",
     "has_systems",
     "headline",
     "ladder_table",
@@ -35,6 +37,7 @@ __all__ = [
     "programs_table",
     "readme_block",
     "render_faults",
+    "render_growth",
     "render_headline",
     "render_page",
     "render_tables",

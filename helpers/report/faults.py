@@ -6,15 +6,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from helpers.environment import RunError
+from helpers.report.measured import read_measured, table_files
 
 __all__ = ["fault_numbers", "render_faults"]
 
@@ -49,11 +47,11 @@ def render_faults(results: Path) -> dict[str, str]:
     if inputs := _inputs(results):
         minutes, model = inputs["seconds"] / 60, inputs["environment"]["cpu"]["model"]
         below = f"Tried in {minutes:.0f} minutes on {model} by `make faults`."
-        made |= _files("bad_inputs", _table(inputs["rows"], _INPUTS), _READING, below)
+        made |= table_files("bad_inputs", _table(inputs["rows"], _INPUTS), _READING, below)
     if rows := _faults(results):
         hours, models = sum(row["seconds"] for row in rows) / 3600, {row["environment"]["cpu"]["model"] for row in rows}
         below = f"Tried in {hours:.1f} hours on {', '.join(sorted(models))} by `make faults`. {_stages(rows)}"
-        made |= _files("faults", _table(rows, _FAULTS), _FAULTS_READING, below)
+        made |= table_files("faults", _table(rows, _FAULTS), _FAULTS_READING, below)
     return made
 
 
@@ -76,12 +74,6 @@ def _table(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
     return table
 
 
-def _files(name: str, table: pd.DataFrame, *below: str) -> dict[str, str]:
-    shown = table.to_markdown(index=False, colalign=["left", *["right"] * (table.shape[1] - 1)], intfmt=",")
-    text = "\n\n".join([shown, *below]) + "\n"
-    return {f"{name}.md": text, f"{name}.csv": table.to_csv(index=False, lineterminator="\n")}
-
-
 def _stages(rows: list[dict[str, Any]]) -> str:
     """Say in which steps the kills came."""
     met: Counter[str] = Counter()
@@ -97,7 +89,7 @@ def _inputs(results: Path) -> dict[str, Any] | None:
         sums = all(row["tried"] == row["said"] + row["right"] + row["mishandled"] for row in found["rows"])
         return sums and isinstance(found["environment"]["cpu"]["model"], str) and found["seconds"] >= 0
 
-    return _read(results / "faults" / "bad_inputs.json", whole)
+    return read_measured(results / "faults" / "bad_inputs.json", whole, command="make faults")
 
 
 def _faults(results: Path) -> list[dict[str, Any]]:
@@ -111,18 +103,4 @@ def _faults(results: Path) -> list[dict[str, Any]]:
             for row in found["rows"]
         )
 
-    return (_read(results / "faults" / "faults.json", whole) or {"rows": []})["rows"]
-
-
-def _read(file: Path, whole: Callable[[Any], bool]) -> dict[str, Any] | None:
-    """Return what a file in `results/faults` holds, None if there is none. Raises `RunError` if it is damaged."""
-    if not file.exists():
-        return None
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        adds_up = whole(found)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{file} is damaged ({error}); run `make faults` again.") from error
-    if not adds_up:
-        raise RunError(f"{file} is damaged: its parts do not add up; run `make faults` again.")
-    return found
+    return (read_measured(results / "faults" / "faults.json", whole, command="make faults") or {"rows": []})["rows"]

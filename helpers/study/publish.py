@@ -40,6 +40,9 @@ def publish(root: Path, *, check: bool = False) -> list[str]:
     for profile in trials.profiles_tried(root):
         wanted |= {results / profile / name: text for name, text in trials.render(profile, root=root).items()}
     wanted |= {results / "faults" / name: text for name, text in report.render_faults(results).items()}
+    wanted |= {results / "growth" / name: text for name, text in report.render_growth(results).items()}
+    if rows := report.growth_rows(results):
+        stale += _update_figure(figures.growth(rows), root / "figures" / "growth", "growth", check=check)
     for path, text in wanted.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(str(path.relative_to(root)))
