@@ -113,6 +113,31 @@ def test_a_worker_with_other_code_is_refused(house: Path, go, monkeypatch: pytes
     assert not any(job.done() for job in order)
 
 
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ("of other files", "reads other rows or another text (generated, generated) than this study; give both the"),
+        (InputError("The folder glue does not exist."), "The folder glue does not exist."),
+    ],
+)
+def test_a_worker_with_other_rows_is_refused(
+    house: Path, go, monkeypatch: pytest.MonkeyPatch, found: str | InputError, said: str
+) -> None:
+    order = plan(tasks=["sst2"])
+
+    def read(_: object) -> str:
+        if isinstance(found, InputError):
+            raise found
+        return found
+
+    monkeypatch.setattr(planning, "check_input", read)
+    worker._read.cache_clear()
+    ran, _, failures = go(order)
+    worker._read.cache_clear()
+    assert ran == [] and [str(job) for job, _ in failures] == ["01_first sst2 seed 0"]
+    assert failures[0][1].startswith("worker ") and said in failures[0][1]
+
+
 def test_an_error_on_a_worker_is_one_job_s(house: Path, go, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "turns_folder", lambda: 1 / 0)
     _, _, failures = go(plan(tasks=["sst2"]))

@@ -52,6 +52,7 @@ class Job:
     threads: int
     records: Path | None = None  # the folder of its record
     recipe: Recipe | None = field(default=None, hash=False)  # all that its models are made by
+    reads: str = ""  # the fingerprint of its rows and text, which another machine's have to have, too
     required: bool = False  # it makes what the task's other notebooks need: after its failure they would fail, too
 
     def __str__(self) -> str:

@@ -76,14 +76,14 @@ def plan(
                 for check in (CHECKS[name] for name in CHECKS if name in notebook.parameters):
                     with contextlib.chdir(books.NOTEBOOKS):  # folders are given as the notebooks see them
                         check(chains[task], recipe)
-                jobs.append(_job(notebook, recipe, rest, [helpers, fingerprints[task]]))
+                jobs.append(_job(notebook, recipe, rest, helpers=helpers, reads=fingerprints[task]))
     # what makes the models comes first, then seed by seed and task by task, and last what reads all records
     places = {cell: place for place, cell in enumerate((seed, task) for seed in numbers for task in wanted)}
     jobs.sort(key=lambda job: (not job.required, places.get((job.seed, job.task), len(places))))
     return jobs, workers
 
 
-def _job(notebook: Notebook, recipe: profiles.Recipe, rest: Mapping[str, Any], made_from: Sequence[str]) -> Job:
+def _job(notebook: Notebook, recipe: profiles.Recipe, rest: Mapping[str, Any], *, helpers: str, reads: str) -> Job:
     """Return the job of one task and seed; `rest` are the changes that the notebook has no parameter for."""
     values = {name: getattr(recipe, name) for name in notebook.parameters if name in profiles.FIELDS}
     if "overrides" in notebook.parameters:
@@ -95,7 +95,8 @@ def _job(notebook: Notebook, recipe: profiles.Recipe, rest: Mapping[str, Any], m
         seed=recipe.seed,
         values=values,
         # all of the recipe: what a notebook does not declare still makes the models that it measures
-        state=digest([notebook.code, values, vars(recipe), *made_from]),
+        state=digest([notebook.code, values, vars(recipe), helpers, reads]),
+        reads=reads,
         threads=recipe.threads,
         records=runs.records_folder(recipe),
         recipe=recipe,

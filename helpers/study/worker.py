@@ -6,12 +6,14 @@ Each gets a process of its own, which ends with the worker.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -23,7 +25,8 @@ import torch
 
 from helpers import runs
 from helpers.artifacts import MANIFEST, SHARED, Mirror, Store
-from helpers.environment import ROOT, RunError, set_threads
+from helpers.compress.chain import Chain
+from helpers.environment import ROOT, InputError, RunError, set_threads
 from helpers.profiles import Recipe
 from helpers.records import path as record_path
 from helpers.records import write_bytes
@@ -34,6 +37,7 @@ from helpers.study.machine import Place, at_work
 
 __all__ = ["Orders", "Outcome", "build", "keep", "make", "run", "stored"]
 
+_READING = threading.Lock()  # folders are given as the notebooks see them, and a process is in one folder at a time
 _PAUSE = 0.2  # seconds between two looks at who waits to measure
 _BUILD = f"{LIFELINE}; from helpers.study.worker import main; main(sys.argv[1])"
 
@@ -108,6 +112,8 @@ def run(job: Job, orders: Orders, *before: Outcome) -> Outcome:
     once_more = job.note.with_suffix(".again")
     again = orders.again and not (once_more.exists() and once_more.read_text(encoding="utf-8") == orders.again)
     if again or not (job.done() or stored(job)):
+        if (reason := _other_rows(job)) is not None:
+            return Outcome(reason=reason)
         turns_folder().mkdir(parents=True, exist_ok=True)
         with at_work() as place:
             reason = _beside(lambda: execute(job), job, place)
@@ -192,6 +198,29 @@ def _ready(orders: Orders, before: tuple[Outcome, ...]) -> Outcome | None:
         os.environ[SHARED] = orders.shared
     _take_device()
     return None
+
+
+def _other_rows(job: Job) -> str | None:
+    """Return why a job cannot run here if what it reads is not what the planning machine has read, else None."""
+    if job.recipe is None:
+        return None
+    try:
+        with _READING:
+            found = _read(json.dumps(dataclasses.asdict(job.recipe) | {"seed": 0}))
+    except (InputError, RunError) as error:
+        return f"worker {socket.gethostname()}: {error}"
+    if found == job.reads:
+        return None
+    return (
+        f"worker {socket.gethostname()} reads other rows or another text ({job.recipe.data}, {job.recipe.text}) than "
+        "this study; give both the same files."
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _read(recipe: str) -> str:
+    """Read what the runs of a recipe read, whatever their seed; return its fingerprint."""
+    return planning.check_input(Chain(Recipe(**json.loads(recipe))))
 
 
 def _take_device() -> None:
