@@ -168,7 +168,7 @@ def clock(folder: Path, expected: dict[str, Any], random: Random, times: int) ->
         with tried.counted():
             study = Study(folder / f"study{number}")
             process = study.start()
-            asleep(process, random.uniform(EARLY, 3 * LATE))
+            asleep(process, random.uniform(EARLY, LATE))
             kill_all(process)
             tomorrow = time.time() + 86400
             for file in study.artifacts.rglob("*"):

@@ -140,7 +140,8 @@ def ended(process: subprocess.Popen[str], *, patience: float = PATIENCE) -> tupl
 
 def kill_all(process: subprocess.Popen[str]) -> None:
     """Kill a command and all that it started, at once."""
-    os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+        os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 
