@@ -190,7 +190,7 @@ def _small_disk(where: Path, megabytes: float) -> Iterator[Callable[[str], None]
     def change(options: str) -> None:
         subprocess.run(["mount", "-o", f"remount,{options}", str(where)], check=True)
 
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(where)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={round(1000 * megabytes)}k", "tmpfs", str(where)], check=True)
     try:
         yield change
     finally:
@@ -242,9 +242,9 @@ def two_users(folder: Path, expected: dict[str, Any], random: Random, times: int
         study = Study(folder / f"study{number}")
         with tried.counted():
             both = [study.start(), study.start()]
-            ended = sorted((ended(one) for one in both), key=lambda one: one[0])
-            if [one[0] for one in ended] != [0, 1] or "Another study is at work" not in ended[1][2]:
-                raise Ended(f"not one of two: {[(code, error[-200:]) for code, _, error in ended]}")
+            came = sorted((ended(one) for one in both), key=lambda one: one[0])
+            if [one[0] for one in came] != [0, 1] or "Another study is at work" not in came[1][2]:
+                raise Ended(f"not one of two: {[(code, error[-200:]) for code, _, error in came]}")
             study.check(expected)
     return tried
 

@@ -139,9 +139,14 @@ def ended(process: subprocess.Popen[str], *, patience: float = PATIENCE) -> tupl
 
 
 def kill_all(process: subprocess.Popen[str]) -> None:
-    """Kill a command and all that it started, at once."""
+    """Kill a command and all that it started, at once: notebooks' processes, too, which are in groups of their own."""
+    started = below(process, "")
     with contextlib.suppress(ProcessLookupError):  # it has ended by itself
         os.killpg(process.pid, signal.SIGKILL)
+    for one in started:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(started, timeout=10)
     process.communicate()
 
 
@@ -152,8 +157,12 @@ def kernels(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def below(process: subprocess.Popen[str], word: str) -> list[psutil.Process]:
     """Return the processes that a command started, directly or not, whose own command has a word in it."""
-    found = []
-    for one in psutil.Process(process.pid).children(recursive=True):
+    found: list[psutil.Process] = []
+    try:
+        every = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return found
+    for one in every:
         with contextlib.suppress(psutil.Error):  # it has ended
             found += [one] * any(word in part for part in one.cmdline())
     return found
